@@ -1,0 +1,276 @@
+"""Configuration: one set of frozen dataclasses from which ROS parameters, CLI options and YAML are derived.
+
+A field made with `option` carries its help text, range and choices as metadata. An unknown key is an error.
+Dotted names ("smoothing.beta") are the names of ROS parameters and of CLI options.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from typing import Any, TypeVar, get_type_hints
+
+T = TypeVar("T")
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be used; the text names the key, what was expected and what came."""
+
+
+def option(
+    default: Any,
+    text: str,
+    *,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    choices: tuple[Any, ...] | None = None,
+    dynamic: bool = False,
+) -> Any:
+    """A documented field. `dynamic` options may be changed while running."""
+    metadata = {
+        "help": text,
+        "minimum": minimum,
+        "maximum": maximum,
+        "choices": choices,
+        "dynamic": dynamic,
+    }
+    return field(default=default, metadata=metadata)
+
+
+def group(cls: type[T]) -> T:
+    """A nested dataclass of options with its own defaults."""
+    return field(default_factory=cls)  # type: ignore[no-any-return, call-overload]
+
+
+@dataclass(frozen=True)
+class FinderConfig:
+    """The hand finder, which looks at the whole image when a hand is not being followed."""
+
+    model: str = option("hand_finder", "Hand finder: a name from the zoo or a path to an .onnx file.")
+    threshold: float = option(
+        0.35, "Score from which a peak is taken for a hand.", minimum=0.0, maximum=1.0, dynamic=True
+    )
+    period: int = option(
+        5, "While fewer than max_hands are followed, look for more every this many frames.", minimum=1,
+        maximum=1000, dynamic=True,
+    )
+
+
+@dataclass(frozen=True)
+class TrackingConfig:
+    """When a followed hand is kept, and when it counts as lost."""
+
+    enabled: bool = option(True, "Crop at the last pose; false finds the hands anew in every frame.")
+    min_score: float = option(
+        0.5, "Below this network score the hand is lost and looked for again.", minimum=0.0, maximum=1.0,
+        dynamic=True,
+    )
+    max_joint_std: float = option(
+        0.05, "A joint with a larger standard deviation (m) is marked invalid.", minimum=0.001, maximum=1.0,
+        dynamic=True,
+    )
+    max_gap: float = option(
+        0.5, "Seconds without a frame after which nothing is followed any more.", minimum=0.01, maximum=10.0
+    )
+    max_center_jump: float = option(
+        0.15, "Metres a hand may move between two frames before it must be found anew.", minimum=0.01, maximum=1.0
+    )
+    min_separation: float = option(
+        0.05, "Two hands whose palm centres are closer than this (m) are one hand seen twice.", minimum=0.0,
+        maximum=0.5,
+    )
+
+
+@dataclass(frozen=True)
+class SmoothingConfig:
+    """One-Euro filter on the joints (Casiez, Roussel and Vogel, CHI 2012)."""
+
+    enabled: bool = option(False, "Smooth the joints over time.", dynamic=True)
+    min_cutoff: float = option(
+        1.5, "Cut-off frequency (Hz) of a hand at rest: lower is smoother.", minimum=0.01, maximum=100.0,
+        dynamic=True,
+    )
+    beta: float = option(
+        10.0, "Rise of the cut-off with speed (Hz per m/s): higher lags less.", minimum=0.0, maximum=1000.0,
+        dynamic=True,
+    )
+    derivative_cutoff: float = option(
+        1.0, "Cut-off frequency (Hz) of the speed estimate.", minimum=0.01, maximum=100.0
+    )
+
+
+@dataclass(frozen=True)
+class PipelineConfig:
+    """From a frame to a scene: models, engine, limits."""
+
+    model: str = option("kpt_fusion_lite", "Hand pose model: a name from the zoo or a path to an .onnx file.")
+    engine: str = option(
+        "auto", "Inference engine; auto takes the best one that runs here and logs it.",
+        choices=("auto", "onnxruntime", "tensorrt", "torch"),
+    )
+    threads: int = option(0, "CPU threads for the engine; 0 takes half of the cores.", minimum=0, maximum=256)
+    max_hands: int = option(2, "At most this many hands.", minimum=1, maximum=2, dynamic=True)
+    sides: str = option("both", "Which hands to look for.", choices=("both", "left", "right"), dynamic=True)
+    cube_size: float = option(
+        0.25, "Edge length (m) of the cube around the hand that the network sees.", minimum=0.1, maximum=0.6
+    )
+    min_depth: float = option(0.15, "Depth readings nearer than this (m) are ignored.", minimum=0.0, maximum=10.0)
+    max_depth: float = option(2.0, "Depth readings farther than this (m) are ignored.", minimum=0.1, maximum=20.0)
+    mesh: bool = option(True, "Fit the hand model to the joints and give its mesh.", dynamic=True)
+    mano_path: str = option(
+        "", "Folder with your own MANO_RIGHT and MANO_LEFT files; empty uses the bundled licence-free hand."
+    )
+    finder: FinderConfig = group(FinderConfig)
+    tracking: TrackingConfig = group(TrackingConfig)
+    smoothing: SmoothingConfig = group(SmoothingConfig)
+
+
+@dataclass(frozen=True)
+class SyncConfig:
+    """Pairing of colour, depth and camera_info by their stamps."""
+
+    tolerance_ms: float = option(
+        0.0, "Largest difference of stamps in a pair (ms); 0 wants equal stamps. Keep it below half a frame.",
+        minimum=0.0, maximum=1000.0,
+    )
+    capacity: int = option(8, "Unpaired images kept per stream.", minimum=1, maximum=100)
+
+
+@dataclass(frozen=True)
+class TopicConfig:
+    """Input topics and transports."""
+
+    color: str = option("/camera/camera/color/image_raw", "Colour image topic.")
+    depth: str = option("/camera/camera/aligned_depth_to_color/image_raw", "Depth image topic, aligned to colour.")
+    camera_info: str = option("/camera/camera/color/camera_info", "Camera info topic of the colour image.")
+    color_transport: str = option(
+        "raw", "raw subscribes to the topic, compressed to its /compressed companion.", choices=("raw", "compressed")
+    )
+    depth_transport: str = option(
+        "raw", "raw subscribes to the topic, compressedDepth to its /compressedDepth companion.",
+        choices=("raw", "compressedDepth"),
+    )
+    use_color: bool = option(True, "Use the colour image; false works on depth alone.")
+    use_depth: bool = option(True, "Use the depth image.")
+
+
+@dataclass(frozen=True)
+class PublishConfig:
+    """What is published beside `~/hands`."""
+
+    meshes: bool = option(True, "Publish ~/meshes.", dynamic=True)
+    tf: bool = option(True, "Publish a TF frame per wrist.", dynamic=True)
+    tf_joints: bool = option(False, "Publish a TF frame per joint as well.", dynamic=True)
+    tf_prefix: str = option("", "Put before every TF frame name.")
+    target_frame: str = option("", "Express results in this frame (looked up with tf2); empty keeps the camera's.")
+    diagnostics_period: float = option(1.0, "Seconds between diagnostics.", minimum=0.1, maximum=60.0)
+
+
+@dataclass(frozen=True)
+class NodeConfig:
+    """Everything the ROS node can be told; flattened, these are its parameters."""
+
+    autostart: bool = option(True, "Configure and activate the lifecycle node at start.")
+    pipeline: PipelineConfig = group(PipelineConfig)
+    sync: SyncConfig = group(SyncConfig)
+    topics: TopicConfig = group(TopicConfig)
+    publish: PublishConfig = group(PublishConfig)
+
+
+@dataclass(frozen=True)
+class Option:
+    """One leaf of a configuration: dotted name, type, default and documentation."""
+
+    name: str
+    type: type
+    default: Any
+    help: str
+    minimum: float | None
+    maximum: float | None
+    choices: tuple[Any, ...] | None
+    dynamic: bool
+
+
+def options(cls: type, prefix: str = "") -> Iterator[Option]:
+    """All leaves of a configuration class, depth first, with dotted names."""
+    hints = get_type_hints(cls)
+    for item in fields(cls):
+        name = prefix + item.name
+        if is_dataclass(hints[item.name]):
+            yield from options(hints[item.name], name + ".")
+            continue
+        default = item.default if item.default is not MISSING else None
+        meta = item.metadata
+        yield Option(
+            name, hints[item.name], default, meta["help"], meta["minimum"], meta["maximum"], meta["choices"],
+            meta["dynamic"],
+        )
+
+
+def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
+    """A configuration as {dotted name: value}."""
+    flat: dict[str, Any] = {}
+    for item in fields(config):
+        value = getattr(config, item.name)
+        if is_dataclass(value):
+            flat.update(flatten(value, f"{prefix}{item.name}."))
+        else:
+            flat[prefix + item.name] = value
+    return flat
+
+
+def build(cls: type[T], values: Mapping[str, Any]) -> T:
+    """A configuration from {dotted name: value}; missing names keep their defaults.
+
+    Raises:
+        ConfigError: an unknown name, a wrong type, or a value out of range.
+    """
+    known = {item.name: item for item in options(cls)}
+    unknown = sorted(set(values) - set(known))
+    if unknown:
+        raise ConfigError(f"unknown option(s) {', '.join(unknown)}; known: {', '.join(sorted(known))}")
+    checked = {name: _check(known[name], value) for name, value in values.items()}
+    return _assemble(cls, checked, "")
+
+
+def unnest(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A nested mapping (a YAML file) as {dotted name: value}."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            flat.update(unnest(value, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def replace(config: T, values: Mapping[str, Any]) -> T:
+    """`config` with some dotted names changed; checked as in `build`."""
+    return build(type(config), {**flatten(config), **values})
+
+
+def _assemble(cls: type[T], values: Mapping[str, Any], prefix: str) -> T:
+    hints = get_type_hints(cls)
+    arguments: dict[str, Any] = {}
+    for item in dataclasses.fields(cls):  # type: ignore[arg-type]
+        name = prefix + item.name
+        if is_dataclass(hints[item.name]):
+            arguments[item.name] = _assemble(hints[item.name], values, name + ".")
+        elif name in values:
+            arguments[item.name] = values[name]
+    return cls(**arguments)
+
+
+def _check(item: Option, value: Any) -> Any:
+    if item.type is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if type(value) is not item.type:
+        raise ConfigError(f"{item.name}: expected {item.type.__name__}, got {value!r} ({type(value).__name__})")
+    if item.choices is not None and value not in item.choices:
+        raise ConfigError(f"{item.name}: expected one of {', '.join(map(str, item.choices))}, got {value!r}")
+    too_low = item.minimum is not None and not value >= item.minimum
+    too_high = item.maximum is not None and not value <= item.maximum
+    if too_low or too_high:
+        raise ConfigError(f"{item.name}: expected {item.minimum} to {item.maximum}, got {value!r}")
+    return value
