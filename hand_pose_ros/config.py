@@ -7,6 +7,7 @@ Dotted names ("smoothing.beta") are the names of ROS parameters and of CLI optio
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from typing import Any, TypeVar, get_type_hints
@@ -52,8 +53,11 @@ class FinderConfig:
         0.35, "Score from which a peak is taken for a hand.", minimum=0.0, maximum=1.0, dynamic=True
     )
     period: int = option(
-        5, "While fewer than max_hands are followed, look for more every this many frames.", minimum=1,
-        maximum=1000, dynamic=True,
+        5,
+        "While fewer than max_hands are followed, look for more every this many frames.",
+        minimum=1,
+        maximum=1000,
+        dynamic=True,
     )
 
 
@@ -63,11 +67,17 @@ class TrackingConfig:
 
     enabled: bool = option(True, "Crop at the last pose; false finds the hands anew in every frame.")
     min_score: float = option(
-        0.5, "Below this network score the hand is lost and looked for again.", minimum=0.0, maximum=1.0,
+        0.5,
+        "Below this network score the hand is lost and looked for again.",
+        minimum=0.0,
+        maximum=1.0,
         dynamic=True,
     )
     max_joint_std: float = option(
-        0.05, "A joint with a larger standard deviation (m) is marked invalid.", minimum=0.001, maximum=1.0,
+        0.05,
+        "A joint with a larger standard deviation (m) is marked invalid.",
+        minimum=0.001,
+        maximum=1.0,
         dynamic=True,
     )
     max_gap: float = option(
@@ -77,7 +87,9 @@ class TrackingConfig:
         0.15, "Metres a hand may move between two frames before it must be found anew.", minimum=0.01, maximum=1.0
     )
     min_separation: float = option(
-        0.05, "Two hands whose palm centres are closer than this (m) are one hand seen twice.", minimum=0.0,
+        0.05,
+        "Two hands whose palm centres are closer than this (m) are one hand seen twice.",
+        minimum=0.0,
         maximum=0.5,
     )
 
@@ -88,16 +100,20 @@ class SmoothingConfig:
 
     enabled: bool = option(False, "Smooth the joints over time.", dynamic=True)
     min_cutoff: float = option(
-        1.5, "Cut-off frequency (Hz) of a hand at rest: lower is smoother.", minimum=0.01, maximum=100.0,
+        1.5,
+        "Cut-off frequency (Hz) of a hand at rest: lower is smoother.",
+        minimum=0.01,
+        maximum=100.0,
         dynamic=True,
     )
     beta: float = option(
-        10.0, "Rise of the cut-off with speed (Hz per m/s): higher lags less.", minimum=0.0, maximum=1000.0,
+        10.0,
+        "Rise of the cut-off with speed (Hz per m/s): higher lags less.",
+        minimum=0.0,
+        maximum=1000.0,
         dynamic=True,
     )
-    derivative_cutoff: float = option(
-        1.0, "Cut-off frequency (Hz) of the speed estimate.", minimum=0.01, maximum=100.0
-    )
+    derivative_cutoff: float = option(1.0, "Cut-off frequency (Hz) of the speed estimate.", minimum=0.01, maximum=100.0)
 
 
 @dataclass(frozen=True)
@@ -106,7 +122,8 @@ class PipelineConfig:
 
     model: str = option("kpt_fusion_lite", "Hand pose model: a name from the zoo or a path to an .onnx file.")
     engine: str = option(
-        "auto", "Inference engine; auto takes the best one that runs here and logs it.",
+        "auto",
+        "Inference engine; auto takes the best one that runs here and logs it.",
         choices=("auto", "onnxruntime", "tensorrt", "torch"),
     )
     threads: int = option(0, "CPU threads for the engine; 0 takes half of the cores.", minimum=0, maximum=256)
@@ -131,8 +148,10 @@ class SyncConfig:
     """Pairing of colour, depth and camera_info by their stamps."""
 
     tolerance_ms: float = option(
-        0.0, "Largest difference of stamps in a pair (ms); 0 wants equal stamps. Keep it below half a frame.",
-        minimum=0.0, maximum=1000.0,
+        0.0,
+        "Largest difference of stamps in a pair (ms); 0 wants equal stamps. Keep it below half a frame.",
+        minimum=0.0,
+        maximum=1000.0,
     )
     capacity: int = option(8, "Unpaired images kept per stream.", minimum=1, maximum=100)
 
@@ -148,7 +167,8 @@ class TopicConfig:
         "raw", "raw subscribes to the topic, compressed to its /compressed companion.", choices=("raw", "compressed")
     )
     depth_transport: str = option(
-        "raw", "raw subscribes to the topic, compressedDepth to its /compressedDepth companion.",
+        "raw",
+        "raw subscribes to the topic, compressedDepth to its /compressedDepth companion.",
         choices=("raw", "compressedDepth"),
     )
     use_color: bool = option(True, "Use the colour image; false works on depth alone.")
@@ -203,7 +223,13 @@ def options(cls: type, prefix: str = "") -> Iterator[Option]:
         default = item.default if item.default is not MISSING else None
         meta = item.metadata
         yield Option(
-            name, hints[item.name], default, meta["help"], meta["minimum"], meta["maximum"], meta["choices"],
+            name,
+            hints[item.name],
+            default,
+            meta["help"],
+            meta["minimum"],
+            meta["maximum"],
+            meta["choices"],
             meta["dynamic"],
         )
 
@@ -269,8 +295,12 @@ def _check(item: Option, value: Any) -> Any:
         raise ConfigError(f"{item.name}: expected {item.type.__name__}, got {value!r} ({type(value).__name__})")
     if item.choices is not None and value not in item.choices:
         raise ConfigError(f"{item.name}: expected one of {', '.join(map(str, item.choices))}, got {value!r}")
-    too_low = item.minimum is not None and not value >= item.minimum
-    too_high = item.maximum is not None and not value <= item.maximum
-    if too_low or too_high:
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and not _in_range(item, value):
         raise ConfigError(f"{item.name}: expected {item.minimum} to {item.maximum}, got {value!r}")
     return value
+
+
+def _in_range(item: Option, value: float) -> bool:
+    low = -math.inf if item.minimum is None else item.minimum
+    high = math.inf if item.maximum is None else item.maximum
+    return low <= value <= high

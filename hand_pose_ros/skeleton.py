@@ -80,31 +80,23 @@ def invert(permutation: IndexArray) -> IndexArray:
 
 
 # InterHand2.6M and Keypoint Transformer, one hand: tips first, wrist last.
-INTERHAND_TO_CANONICAL: Final = _permutation(
-    20, 3, 2, 1, 0, 7, 6, 5, 4, 11, 10, 9, 8, 15, 14, 13, 12, 19, 18, 17, 16
-)
+INTERHAND_TO_CANONICAL: Final = _permutation(20, 3, 2, 1, 0, 7, 6, 5, 4, 11, 10, 9, 8, 15, 14, 13, 12, 19, 18, 17, 16)
 CANONICAL_TO_INTERHAND: Final = invert(INTERHAND_TO_CANONICAL)
 
 # HO-3D and H2O-3D: the 16 MANO joints (index, middle, little, ring, thumb), then tips thumb..little. This is
 # also "MANO native plus tips" here: tips are appended in the order thumb, index, middle, ring, little.
 # HO-3D's camera is OpenGL's: negate y and z as well (see `OPENGL_TO_OPTICAL`).
-HO3D_TO_CANONICAL: Final = _permutation(
-    0, 13, 14, 15, 16, 1, 2, 3, 17, 4, 5, 6, 18, 10, 11, 12, 19, 7, 8, 9, 20
-)
+HO3D_TO_CANONICAL: Final = _permutation(0, 13, 14, 15, 16, 1, 2, 3, 17, 4, 5, 6, 18, 10, 11, 12, 19, 7, 8, 9, 20)
 CANONICAL_TO_HO3D: Final = invert(HO3D_TO_CANONICAL)
 MANO_TO_CANONICAL: Final = HO3D_TO_CANONICAL
 CANONICAL_TO_MANO: Final = CANONICAL_TO_HO3D
 
 # Keypoint-Fusion's own order: the 16 MANO joints, then tips index, middle, little, ring, thumb.
-CANONICAL_TO_KPT_FUSION: Final = _permutation(
-    0, 5, 6, 7, 9, 10, 11, 17, 18, 19, 13, 14, 15, 1, 2, 3, 8, 12, 20, 16, 4
-)
+CANONICAL_TO_KPT_FUSION: Final = _permutation(0, 5, 6, 7, 9, 10, 11, 17, 18, 19, 13, 14, 15, 1, 2, 3, 8, 12, 20, 16, 4)
 KPT_FUSION_TO_CANONICAL: Final = invert(CANONICAL_TO_KPT_FUSION)
 
 # RHD, one hand: wrist, then each finger from tip to base. Its own inverse.
-RHD_TO_CANONICAL: Final = _permutation(
-    0, 4, 3, 2, 1, 8, 7, 6, 5, 12, 11, 10, 9, 16, 15, 14, 13, 20, 19, 18, 17
-)
+RHD_TO_CANONICAL: Final = _permutation(0, 4, 3, 2, 1, 8, 7, 6, 5, 12, 11, 10, 9, 16, 15, 14, 13, 20, 19, 18, 17)
 CANONICAL_TO_RHD: Final = invert(RHD_TO_CANONICAL)
 
 # Multiply OpenGL camera coordinates (x right, y up, z backward) by this for the optical frame (and back).

@@ -27,9 +27,7 @@ class InvalidData(ValueError):
     """Data that does not keep the conventions; the text says what was expected, what came and the remedy."""
 
 
-def check_array(
-    name: str, array: Any, shape: tuple[int | None, ...], dtype: Any, *, finite: bool = True
-) -> None:
+def check_array(name: str, array: Any, shape: tuple[int | None, ...], dtype: Any, *, finite: bool = True) -> None:
     """Raise `InvalidData` unless `array` has this shape (None = any size), dtype and only finite values."""
     if not isinstance(array, np.ndarray):
         raise InvalidData(f"{name}: expected a numpy array, got {type(array).__name__}")

@@ -3,7 +3,7 @@
 Origin at the wrist joint. From the palm points (wrist, index, middle and little MCP joints):
 z points from the wrist to the middle finger's MCP joint, x is the normal of the palm (wrist, index MCP, little MCP)
 and leaves the palm on its inner (flexing) side for the right hand and for the left hand alike, and y = z × x
-completes the right-handed frame: it points to the thumb's side on a right hand and to the little finger's side on a left hand.
+completes the right-handed frame: it points to the thumb's side on a right hand, to the little finger's on a left.
 """
 
 from __future__ import annotations
