@@ -1,0 +1,1 @@
+"""The papers' networks in torch. Only training, export and the torch engine may import this room."""

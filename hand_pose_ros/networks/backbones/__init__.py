@@ -1,0 +1,5 @@
+"""Image encoders shared by the networks."""
+
+from hand_pose_ros.networks.backbones.resnet import ResNetEncoder
+
+__all__ = ["ResNetEncoder"]

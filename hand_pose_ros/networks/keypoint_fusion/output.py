@@ -1,0 +1,41 @@
+"""What the network returns."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+
+class KeypointFusionOutput(NamedTuple):
+    """All outputs of one forward pass; B samples, 21 joints, 32x32 maps.
+
+    xyz_nl is (camera xyz - center) / (cube / 2); uvd_nl is the crop's image plane in [-1, 1] and the same depth.
+
+    Attributes:
+        joints: (B, 21, 3) xyz_nl, the last stage's final pose.
+        initial_uvd: (B, 21, 3) uvd_nl, AWR's read-out of the depth branch.
+        depth_map: (B, 105, 32, 32): 63 unit vectors (joint-major u, v, d), 21 closeness, 21 weights.
+        rgb_map: (B, 105, 32, 32), the same of the colour branch; supervision only.
+        depth_small: (B, 1, 32, 32) normalised depth the maps refer to; 1 where there is none.
+        refined: per stage (B, 21, 3) xyz_nl, from the depth keypoints.
+        final: per stage (B, 21, 3) xyz_nl, from the fused keypoints.
+        spatial_weights: per stage (B, 21, 32, 32) in 0..1, the heat-map weight map.
+        spread: (B, 21) metres per axis, how far the pixels' votes scatter about the joint; no gradient.
+        presence_logit: (B,) that the crop is centred on a hand.
+        side_logit: (B,) that it is the expected (right) hand.
+        has_rgb: (B,) 1 where a colour image was given, 0 where it is all zero.
+    """
+
+    joints: Tensor
+    initial_uvd: Tensor
+    depth_map: Tensor
+    rgb_map: Tensor
+    depth_small: Tensor
+    refined: tuple[Tensor, ...]
+    final: tuple[Tensor, ...]
+    spatial_weights: tuple[Tensor, ...]
+    spread: Tensor
+    presence_logit: Tensor
+    side_logit: Tensor
+    has_rgb: Tensor
