@@ -1,0 +1,154 @@
+"""The hand finder: where hands are in the whole image, which side, and how far.
+
+The network sees the whole frame resized to 160x120 (letterboxed when the aspect differs) and says for each cell of a
+40x30 grid how likely a right and a left hand's centre lies there, and where that centre is in camera metres.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final
+
+import cv2
+import numpy as np
+
+from hand_pose_ros.config import PipelineConfig
+from hand_pose_ros.engines.base import Engine, TensorSpec, require_contract
+from hand_pose_ros.geometry.camera import scale_intrinsics
+from hand_pose_ros.skeleton import Side
+from hand_pose_ros.types import FloatArray, Frame, HandDetection, Intrinsics
+
+WIDTH: Final = 160
+HEIGHT: Final = 120
+CHANNEL_SIDES: Final = (Side.RIGHT, Side.LEFT)
+# Two peaks of the same side this close (m) are one hand: its neighbouring cells name nearly the same centre.
+SAME_SIDE_DISTANCE: Final = 0.10
+
+_FLOAT, _BYTE = np.dtype(np.float32), np.dtype(np.uint8)
+INPUTS: Final = (
+    TensorSpec("rgb", (1, HEIGHT, WIDTH, 3), _BYTE),
+    TensorSpec("depth", (1, HEIGHT, WIDTH), _FLOAT),
+    TensorSpec("intrinsics", (1, 4), _FLOAT),
+)
+OUTPUTS: Final = (
+    TensorSpec("heatmap", (1, 2, HEIGHT // 4, WIDTH // 4), _FLOAT),
+    TensorSpec("center", (1, 2, 3, HEIGHT // 4, WIDTH // 4), _FLOAT),
+)
+
+
+class HandFinder:
+    """Finds hands in a whole frame.
+
+    Args:
+        engine: runs the finder network.
+        config: limits and thresholds.
+
+    Raises:
+        EngineError: the network does not have the finder's inputs and outputs.
+    """
+
+    def __init__(self, engine: Engine, config: PipelineConfig) -> None:
+        require_contract(engine, "hand finder", INPUTS, OUTPUTS)
+        self.engine = engine
+        self.config = config
+        self._rgb = np.zeros((1, HEIGHT, WIDTH, 3), dtype=np.uint8)
+        self._depth = np.zeros((1, HEIGHT, WIDTH), dtype=np.float32)
+        self._intrinsics = np.zeros((1, 4), dtype=np.float32)
+
+    def find(
+        self, frame: Frame, known: Sequence[FloatArray] = (), dropped: Counter[str] | None = None
+    ) -> list[HandDetection]:
+        """The hands of a frame, best first, at most `max_hands` and of the sides asked for.
+
+        Args:
+            frame: with depth; colour helps where it is there.
+            known: centres (3,) in camera metres of hands that are followed already and must not be found again.
+            dropped: counts peaks whose centre is no usable place, under "non_finite".
+        """
+        self._fill(frame)
+        outputs = self.engine.run({"rgb": self._rgb, "depth": self._depth, "intrinsics": self._intrinsics})
+        heatmap, center = outputs["heatmap"][0], outputs["center"][0]
+        peaks, unusable = find_peaks(heatmap, center, self.config.finder.threshold)
+        if dropped is not None:
+            dropped["non_finite"] += unusable
+        hands = [hand for hand in suppress(peaks, self.config.tracking.min_separation) if self._wanted(hand, known)]
+        return hands[: self.config.max_hands]
+
+    def _fill(self, frame: Frame) -> None:
+        size = (frame.intrinsics.height, frame.intrinsics.width)
+        top, left, height, width = letterbox(*size)
+        window = (0, slice(top, top + height), slice(left, left + width))
+        if (height, width) != (HEIGHT, WIDTH):
+            self._rgb.fill(0)
+            self._depth.fill(0)
+        if frame.color is None:
+            self._rgb.fill(0)
+        else:
+            self._rgb[window] = cv2.resize(frame.color, (width, height), interpolation=cv2.INTER_AREA)
+        if frame.depth is None:
+            self._depth.fill(0)
+        else:
+            # The nearest pixel, because mixing depths invents surfaces.
+            depth = cv2.resize(frame.depth, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
+            depth[(depth < self.config.min_depth) | (depth > self.config.max_depth)] = 0
+            self._depth[window] = depth
+        self._intrinsics[0] = finder_intrinsics(frame.intrinsics)
+
+    def _wanted(self, hand: HandDetection, known: Sequence[FloatArray]) -> bool:
+        if self.config.sides not in ("both", hand.side.value):
+            return False
+        return all(float(np.linalg.norm(hand.center - center)) > SAME_SIDE_DISTANCE for center in known)
+
+
+def letterbox(height: int, width: int) -> tuple[int, int, int, int]:
+    """Top, left, height and width of the resized frame, centred in the finder's 160x120 picture."""
+    scale = min(WIDTH / width, HEIGHT / height)
+    new_height, new_width = max(1, round(height * scale)), max(1, round(width * scale))
+    return (HEIGHT - new_height) // 2, (WIDTH - new_width) // 2, new_height, new_width
+
+
+def finder_intrinsics(camera: Intrinsics) -> FloatArray:
+    """fx, fy, cx, cy (4,) of the finder's 160x120 picture."""
+    top, left, height, width = letterbox(camera.height, camera.width)
+    scaled = scale_intrinsics(camera, width, height)
+    return np.array([scaled.fx, scaled.fy, scaled.cx + left, scaled.cy + top], dtype=np.float32)
+
+
+def find_peaks(heatmap: FloatArray, center: FloatArray, threshold: float) -> tuple[list[HandDetection], int]:
+    """Local maxima of the heat maps (2, H, W) from `threshold` on, with their centres from (2, 3, H, W).
+
+    Returns:
+        The peaks, best first, and how many were left out because their centre is not finite or not in front of the
+        camera.
+    """
+    found: list[HandDetection] = []
+    unusable = 0
+    for side, heat, points in zip(CHANNEL_SIDES, heatmap, center, strict=True):
+        # Not `>`: NaN must not count. The dilation is the maximum of the 3x3 neighbourhood.
+        peaks = (heat >= threshold) & (heat >= cv2.dilate(heat, np.ones((3, 3), np.uint8)))
+        for row, column in np.argwhere(peaks):
+            point = np.ascontiguousarray(points[:, row, column])
+            if np.isfinite(point).all() and point[2] > 0:
+                found.append(HandDetection(side, point, float(heat[row, column])))
+            else:
+                unusable += 1
+    return sorted(found, key=lambda hand: -hand.score), unusable
+
+
+def suppress(hands: Sequence[HandDetection], min_separation: float) -> list[HandDetection]:
+    """Keep the strongest of hands (sorted, best first) that are at one place.
+
+    The same place is `min_separation` metres for different sides (a hand taken for both) and `SAME_SIDE_DISTANCE` for
+    equal ones.
+    """
+    kept: list[HandDetection] = []
+    for hand in hands:
+        if not any(_same_place(hand, other, min_separation) for other in kept):
+            kept.append(hand)
+    return kept
+
+
+def _same_place(a: HandDetection, b: HandDetection, min_separation: float) -> bool:
+    limit = SAME_SIDE_DISTANCE if a.side is b.side else min_separation
+    return float(np.linalg.norm(a.center - b.center)) < limit

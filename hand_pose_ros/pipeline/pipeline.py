@@ -1,0 +1,244 @@
+"""The pipeline: a frame in, a scene out; the same object live, on bags and on data sets."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Protocol
+
+import cv2
+
+from hand_pose_ros import __version__
+from hand_pose_ros.config import ConfigError, PipelineConfig, flatten, options
+from hand_pose_ros.engines.base import Engine, warm_up
+from hand_pose_ros.engines.factory import create_engine
+from hand_pose_ros.engines.zoo import find_model
+from hand_pose_ros.pipeline.assembly import joint_pixels, region_of_interest, valid_joints, wrist_of
+from hand_pose_ros.pipeline.estimator import DroppedHand, Estimator, KeypointFusionEstimator, NetworkHand
+from hand_pose_ros.pipeline.finder import HandFinder
+from hand_pose_ros.pipeline.smoothing import OneEuroFilter
+from hand_pose_ros.pipeline.timing import StageTimer
+from hand_pose_ros.pipeline.tracking import SIDE_DOUBT, SIDE_PATIENCE, Track, Tracker, credibility
+from hand_pose_ros.skeleton import Side
+from hand_pose_ros.types import FloatArray, Frame, HandDetection, HandEstimate, Intrinsics, Scene
+
+
+class Finder(Protocol):
+    """Finds hands in a whole frame; see `hand_pose_ros.pipeline.finder.HandFinder`."""
+
+    config: PipelineConfig
+
+    def find(self, frame: Frame, known: list[FloatArray], dropped: Counter[str]) -> list[HandDetection]: ...
+
+
+class Pipeline:
+    """Finds, follows and measures the hands of a stream of frames.
+
+    Args:
+        config: everything that can be told; the models it names are loaded unless they are given:
+        finder: finds hands in whole frames.
+        estimator: joints from one hand's place.
+
+    Attributes:
+        counts: since the start, frames, hands, resets and dropped hands by reason.
+
+    Raises:
+        EngineError: a model or an engine cannot be loaded.
+    """
+
+    def __init__(
+        self, config: PipelineConfig, finder: Finder | None = None, estimator: Estimator | None = None
+    ) -> None:
+        self._config = config
+        self._finder = finder or HandFinder(_engine(config, config.finder.model), config)
+        self._estimator = estimator or KeypointFusionEstimator(_engine(config, config.model), config)
+        self._tracker = Tracker(config.tracking)
+        self.counts: Counter[str] = Counter()
+        self._last: _Instant | None = None
+        self._since_search = 0
+
+    @property
+    def config(self) -> PipelineConfig:
+        """The configuration in force."""
+        return self._config
+
+    def process(self, frame: Frame) -> Scene:
+        """The hands of one frame. Frames come in the order of their stamps; a jump of time forgets the hands."""
+        timer = StageTimer()
+        dropped: Counter[str] = Counter()
+        with timer.stage("track"):
+            self._watch_stream(frame)
+        hands: tuple[HandEstimate, ...] = ()
+        if frame.depth is None or not cv2.countNonZero(frame.depth):
+            dropped["no_depth"] += 1
+        else:
+            self._follow(frame, timer, dropped)
+            self._search(frame, timer, dropped)
+            with timer.stage("track"):
+                dropped["duplicate"] += self._tracker.suppress_duplicates()
+            hands = self._assemble(frame, timer, dropped)
+        dropped += Counter()  # leaves out the zeros
+        self._count(hands, dropped)
+        return Scene(frame.stamp_ns, frame.frame_id, hands, (), timer.finish(), dict(dropped))
+
+    def reset(self) -> None:
+        """Forget the followed hands; the counts stay."""
+        self._tracker.reset()
+        self._last = None
+        self._since_search = 0
+
+    def reconfigure(self, config: PipelineConfig) -> None:
+        """Change options while running.
+
+        Raises:
+            ConfigError: an option that is not dynamic differs; a new Pipeline is needed for that.
+        """
+        old, new = flatten(self._config), flatten(config)
+        fixed = [item.name for item in options(PipelineConfig) if not item.dynamic and old[item.name] != new[item.name]]
+        if fixed:
+            raise ConfigError(f"cannot be changed while running: {', '.join(fixed)}; restart with the new values")
+        self._config = config
+        self._finder.config = config
+        self._estimator.config = config
+        self._tracker.config = config.tracking
+        self._tracker.keep(_sides(config), config.max_hands)
+
+    def describe(self) -> dict[str, str]:
+        """What runs here, for logs and diagnostics."""
+        description = {"hand_pose_ros": __version__, "model": self._config.model, "finder": self._config.finder.model}
+        for role, part in (("model", self._estimator), ("finder", self._finder)):
+            engine = getattr(part, "engine", None)
+            if engine is not None:
+                description[f"{role}_engine"] = engine.description
+                description.update({f"{role}.{key}": value for key, value in engine.metadata.items()})
+        return description
+
+    def _watch_stream(self, frame: Frame) -> None:
+        last, now = self._last, _Instant(frame.stamp_ns, frame.frame_id, frame.intrinsics)
+        reason = last and now.break_after(last, self._config.tracking.max_gap)
+        if reason:
+            self.counts[reason] += 1
+            self.reset()
+        self._last = now
+
+    def _follow(self, frame: Frame, timer: StageTimer, dropped: Counter[str]) -> None:
+        if not self._config.tracking.enabled:
+            self._tracker.reset()
+        for track in list(self._tracker.tracks):
+            try:
+                center = self._tracker.predict(track, frame.stamp_ns)
+                hand = self._estimator.estimate(frame, center, track.hand.side, timer)
+                if hand.side_score < SIDE_DOUBT and track.side_doubts + 1 >= SIDE_PATIENCE:
+                    hand = self._better_side(frame, hand, timer)
+                with timer.stage("track"):
+                    self._tracker.update(track, hand, frame.stamp_ns)
+            except DroppedHand as drop:
+                dropped[drop.reason] += 1
+                self._tracker.lose(track)
+                self._since_search = self._config.finder.period
+
+    def _search(self, frame: Frame, timer: StageTimer, dropped: Counter[str]) -> None:
+        tracks = self._tracker.tracks
+        self._since_search += 1
+        if len(tracks) >= self._config.max_hands or (tracks and self._since_search < self._config.finder.period):
+            return
+        self._since_search = 0
+        with timer.stage("find"):
+            found = self._finder.find(frame, [track.hand.center for track in tracks], dropped)
+        for detection in found[: self._config.max_hands - len(tracks)]:
+            try:
+                hand = self._examine(frame, detection, timer)
+                with timer.stage("track"):
+                    self._tracker.add(hand, frame.stamp_ns)
+            except DroppedHand as drop:
+                dropped[drop.reason] += 1
+
+    def _examine(self, frame: Frame, detection: HandDetection, timer: StageTimer) -> NetworkHand:
+        hand = self._estimator.estimate(frame, detection.center, detection.side, timer)
+        # The finder's centre is coarse: look again with the hand in the middle, unless there clearly is none.
+        if hand.score >= self._config.tracking.min_score / 2:
+            hand = self._estimator.estimate(frame, hand.center, detection.side, timer)
+        return self._better_side(frame, hand, timer) if hand.side_score < SIDE_DOUBT else hand
+
+    def _better_side(self, frame: Frame, hand: NetworkHand, timer: StageTimer) -> NetworkHand:
+        try:
+            other = self._estimator.estimate(frame, hand.center, hand.side.other, timer)
+        except DroppedHand:
+            return hand
+        if credibility(other) <= credibility(hand):
+            return hand
+        if other.side not in _sides(self._config):
+            raise DroppedHand("side_not_wanted")
+        return other
+
+    def _assemble(self, frame: Frame, timer: StageTimer, dropped: Counter[str]) -> tuple[HandEstimate, ...]:
+        hands = []
+        for track in list(self._tracker.tracks):
+            try:
+                hands.append(self._estimate_of(track, frame, timer))
+            except DroppedHand as drop:
+                dropped[drop.reason] += 1
+                self._tracker.lose(track)
+        return tuple(hands)
+
+    def _estimate_of(self, track: Track, frame: Frame, timer: StageTimer) -> HandEstimate:
+        hand, camera = track.hand, frame.intrinsics
+        with timer.stage("track"):
+            joints = self._smooth(track)
+        with timer.stage("lift"):
+            pixels = joint_pixels(joints, camera)
+            return HandEstimate(
+                side=hand.side,
+                joints=joints,
+                joint_std=hand.joint_std,
+                joint_valid=valid_joints(pixels, hand.joint_std, camera, self._config.tracking.max_joint_std),
+                score=hand.score,
+                track_id=track.track_id,
+                state=track.state,
+                roi=region_of_interest(pixels, camera),
+                wrist=wrist_of(joints, hand.side),
+            )
+
+    def _smooth(self, track: Track) -> FloatArray:
+        config = self._config.smoothing
+        if not config.enabled:
+            track.smoother = None
+            return track.hand.joints
+        if track.smoother is None:
+            track.smoother = OneEuroFilter(config)
+        track.smoother.config = config
+        return track.smoother(track.hand.joints, track.stamp_ns)
+
+    def _count(self, hands: tuple[HandEstimate, ...], dropped: Counter[str]) -> None:
+        self.counts["frames"] += 1
+        self.counts["hands"] += len(hands)
+        self.counts.update(dropped)
+
+
+@dataclass(frozen=True)
+class _Instant:
+    """What of the frame before is remembered: not its images."""
+
+    stamp_ns: int
+    frame_id: str
+    intrinsics: Intrinsics
+
+    def break_after(self, last: _Instant, max_gap: float) -> str | None:
+        """Why the stream does not go on from `last` to here, if it does not."""
+        if self.stamp_ns < last.stamp_ns:
+            return "reset_stamp_jump"
+        if (self.stamp_ns - last.stamp_ns) * 1e-9 > max_gap:
+            return "reset_gap"
+        if (self.frame_id, self.intrinsics) != (last.frame_id, last.intrinsics):
+            return "reset_camera"
+        return None
+
+
+def _sides(config: PipelineConfig) -> tuple[Side, ...]:
+    return tuple(Side) if config.sides == "both" else (Side(config.sides),)
+
+
+def _engine(config: PipelineConfig, model: str) -> Engine:
+    engine = create_engine(find_model(model), config.engine, config.threads)
+    warm_up(engine)
+    return engine

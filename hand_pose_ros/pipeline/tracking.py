@@ -1,0 +1,151 @@
+"""Following hands from frame to frame: where to crop next, when a hand is lost, and which hands are one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+
+from hand_pose_ros.config import TrackingConfig
+from hand_pose_ros.pipeline.estimator import DroppedHand, NetworkHand
+from hand_pose_ros.pipeline.smoothing import OneEuroFilter
+from hand_pose_ros.skeleton import MCPS, WRIST, Side
+from hand_pose_ros.types import FloatArray, TrackingState
+
+# Below this probability a hand is not believed to be of its side, after so many frames in a row it is looked at anew.
+SIDE_DOUBT: Final = 0.3
+SIDE_PATIENCE: Final = 3
+# The prediction may move a crop by at most this part of `max_center_jump`: a hand that brakes must stay in the cube.
+MAX_PREDICTION: Final = 0.5
+# Weight of the newest displacement in the velocity; one frame's error must not throw the next crop off.
+VELOCITY_GAIN: Final = 0.5
+_PALM: Final = (WRIST, *MCPS)
+
+
+@dataclass
+class Track:
+    """One followed hand.
+
+    Attributes:
+        track_id: its number, stays while it is followed.
+        hand: the newest network result.
+        stamp_ns: of `hand`.
+        state: DETECTED in the frame of its detection, then TRACKED.
+        velocity: (3,) metres per second of the centre.
+        side_doubts: frames in a row in which the network did not believe in the side.
+        smoother: the hand's own filter, if smoothing is on.
+    """
+
+    track_id: int
+    hand: NetworkHand
+    stamp_ns: int
+    state: TrackingState = TrackingState.DETECTED
+    velocity: FloatArray = field(default_factory=lambda: np.zeros(3, dtype=np.float32))
+    side_doubts: int = 0
+    smoother: OneEuroFilter | None = None
+
+
+class Tracker:
+    """The followed hands and the rules by which they come, stay and go. It looks at no image."""
+
+    def __init__(self, config: TrackingConfig) -> None:
+        self.config = config
+        self.tracks: list[Track] = []
+        self._lost: list[Track] = []
+        self._next_id = 0
+
+    def reset(self) -> None:
+        """Forget every hand; numbers are not given again."""
+        self.tracks.clear()
+        self._lost.clear()
+
+    def predict(self, track: Track, stamp_ns: int) -> FloatArray:
+        """Where (3,) metres the hand's centre is expected: constant velocity, limited.
+
+        Raises:
+            DroppedHand: too long ago ("gap").
+        """
+        dt = (stamp_ns - track.stamp_ns) * 1e-9
+        if dt > self.config.max_gap:
+            raise DroppedHand("gap")
+        step = track.velocity * np.float32(dt)
+        length = float(np.linalg.norm(step))
+        limit = MAX_PREDICTION * self.config.max_center_jump
+        predicted: FloatArray = track.hand.center + (step if length <= limit else step * np.float32(limit / length))
+        return predicted
+
+    def update(self, track: Track, hand: NetworkHand, stamp_ns: int) -> None:
+        """Take the new result of a followed hand.
+
+        Raises:
+            DroppedHand: it is not to be followed any more ("low_score", "center_jump"); see `lose`.
+        """
+        if hand.score < self.config.min_score:
+            raise DroppedHand("low_score")
+        moved = hand.center - track.hand.center
+        if float(np.linalg.norm(moved)) > self.config.max_center_jump:
+            raise DroppedHand("center_jump")
+        dt = (stamp_ns - track.stamp_ns) * 1e-9
+        if dt > 0:
+            track.velocity = track.velocity + np.float32(VELOCITY_GAIN) * (moved / np.float32(dt) - track.velocity)
+        if hand.side is not track.hand.side:
+            track.smoother = None
+        track.side_doubts = track.side_doubts + 1 if hand.side_score < SIDE_DOUBT else 0
+        track.hand, track.stamp_ns, track.state = hand, stamp_ns, TrackingState.TRACKED
+
+    def add(self, hand: NetworkHand, stamp_ns: int) -> Track:
+        """Follow a newly detected hand; one lost shortly before at this place gets its number back.
+
+        Raises:
+            DroppedHand: the network does not take it for a hand ("low_score").
+        """
+        if hand.score < self.config.min_score:
+            raise DroppedHand("low_score")
+        track = Track(self._number(hand, stamp_ns), hand, stamp_ns)
+        self.tracks.append(track)
+        return track
+
+    def lose(self, track: Track) -> None:
+        """Stop following a hand."""
+        self.tracks.remove(track)
+        self._lost.append(track)
+
+    def suppress_duplicates(self) -> int:
+        """Of hands whose palm centres are closer than `min_separation` keep the most credible; how many went."""
+        kept: list[Track] = []
+        for track in sorted(self.tracks, key=lambda item: -credibility(item.hand)):
+            center = palm_center(track.hand.joints)
+            near = (np.linalg.norm(center - palm_center(other.hand.joints)) for other in kept)
+            if all(distance >= self.config.min_separation for distance in near):
+                kept.append(track)
+        gone = len(self.tracks) - len(kept)
+        self.tracks = [track for track in self.tracks if track in kept]
+        return gone
+
+    def keep(self, sides: tuple[Side, ...], max_hands: int) -> None:
+        """Stop following hands of other sides and the least credible ones beyond `max_hands`."""
+        wanted = [track for track in self.tracks if track.hand.side in sides]
+        self.tracks = sorted(wanted, key=lambda item: -credibility(item.hand))[:max_hands]
+
+    def _number(self, hand: NetworkHand, stamp_ns: int) -> int:
+        horizon = stamp_ns - int(self.config.max_gap * 1e9)
+        self._lost = [track for track in self._lost if track.stamp_ns >= horizon]
+        for track in self._lost:
+            moved = float(np.linalg.norm(track.hand.center - hand.center))
+            if track.hand.side is hand.side and moved <= self.config.max_center_jump:
+                self._lost.remove(track)
+                return track.track_id
+        self._next_id += 1
+        return self._next_id
+
+
+def palm_center(joints: FloatArray) -> FloatArray:
+    """Mean (3,) of the wrist and the four finger bases of joints (21, 3)."""
+    center: FloatArray = joints[list(_PALM)].mean(axis=0)
+    return center
+
+
+def credibility(hand: NetworkHand) -> float:
+    """Probability that this is a hand, and of the side it is taken for."""
+    return hand.score * hand.side_score
