@@ -26,7 +26,7 @@ def colorize_depth(depth: FloatArray, near: float, far: float, colormap: int = c
     # Readings take the table's entries 1 (far) to 255 (near); entry 0 is left for "no reading".
     gain = 254.0 / max(far - near, 1e-6)
     index = cv2.addWeighted(depth, -gain, depth, 0.0, 255.0 + near * gain, dtype=cv2.CV_8U)
-    index = cv2.max(index, 1.0)
+    index = np.maximum(index, 1)
     index[depth <= 0] = 0
     return np.asarray(cv2.applyColorMap(index, _table(colormap)), dtype=np.uint8)
 
