@@ -119,7 +119,7 @@ def setup(venv: Path, prefix: Path | None) -> None:
         _record(builds / "messages.sha256", messages)
 
     if prefix is not None:
-        # Always: copying the Python modules is cheap, and there is no list of them to compare. Only the first time compiles.
+        # Always: copying the Python modules is cheap, and only the first time compiles.
         _build(python, REPOSITORY, builds / "hand_pose_ros_whole", prefix)
 
 

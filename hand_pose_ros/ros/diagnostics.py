@@ -1,0 +1,154 @@
+"""What the node says of itself on /diagnostics: rates, latency, drops by reason, engine, model and pairing.
+
+Latency runs from the image's stamp (exposure, by the camera's clock) to the moment the result is published, by the
+node's clock; processing runs from the arrival of the last image of a set, by a monotonic clock.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from std_msgs.msg import Header
+
+# Percentiles are over the last frames only, so that they follow the present state.
+_WINDOW = 300
+# Stamps this far from the node's clock are of another clock: a bag is played without use_sim_time, or the like.
+_OTHER_CLOCK_S = 60.0
+
+
+@dataclass(frozen=True)
+class Report:
+    """The state of a node over the period since the report before.
+
+    `latency_ms` and `processing_ms` are (p50, p95, p99) of the last frames, None before the first; `drops` count from
+    the start, `new_drops` within the period.
+    """
+
+    period_s: float
+    frames_in: int
+    frames_out: int
+    hands: int
+    latency_ms: tuple[float, float, float] | None
+    processing_ms: tuple[float, float, float] | None
+    drops: Mapping[str, int] = field(default_factory=dict)
+    new_drops: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def input_rate(self) -> float:
+        """Complete frames per second that came in."""
+        return self.frames_in / self.period_s if self.period_s > 0 else 0.0
+
+    @property
+    def output_rate(self) -> float:
+        """Results per second that went out."""
+        return self.frames_out / self.period_s if self.period_s > 0 else 0.0
+
+
+class Monitor:
+    """Counts what happens to frames. All methods may be called from any thread."""
+
+    def __init__(self, now_s: float) -> None:
+        self._lock = threading.Lock()
+        self._since = now_s
+        self._frames_in = 0
+        self._frames_out = 0
+        self._hands = 0
+        self._latency: deque[float] = deque(maxlen=_WINDOW)
+        self._processing: deque[float] = deque(maxlen=_WINDOW)
+        self._drops: Counter[str] = Counter()
+        self._reported: Counter[str] = Counter()
+
+    def received(self) -> None:
+        """A complete frame came in."""
+        with self._lock:
+            self._frames_in += 1
+
+    def dropped(self, reason: str, count: int = 1) -> None:
+        """Frames (or hands) were thrown away."""
+        with self._lock:
+            self._drops[reason] += count
+
+    def published(self, hands: int, latency_s: float, processing_s: float) -> None:
+        """A result went out."""
+        with self._lock:
+            self._frames_out += 1
+            self._hands = hands
+            self._latency.append(latency_s * 1e3)
+            self._processing.append(processing_s * 1e3)
+
+    def forget_latency(self) -> None:
+        """After a jump of the clock, differences to old stamps mean nothing."""
+        with self._lock:
+            self._latency.clear()
+
+    def report(self, now_s: float, other_drops: Mapping[str, int] | None = None) -> Report:
+        """The state since the last report. `other_drops` are running totals kept elsewhere (the pairer's)."""
+        with self._lock:
+            drops = self._drops + Counter(other_drops or {})
+            result = Report(
+                now_s - self._since,
+                self._frames_in,
+                self._frames_out,
+                self._hands,
+                _percentiles(self._latency),
+                _percentiles(self._processing),
+                dict(drops),
+                dict(drops - self._reported),
+            )
+            self._since, self._frames_in, self._frames_out, self._reported = now_s, 0, 0, drops
+            return result
+
+
+def diagnostic_array(
+    header: Header, node: str, report: Report, active: bool, facts: Mapping[str, str]
+) -> DiagnosticArray:
+    """The message of one report; `facts` (engine, model, …) are shown as they are."""
+    level, text = _judge(report, active)
+    values = {**facts, **_values(report)}
+    status = DiagnosticStatus(
+        level=level,
+        name=f"{node}: hands",
+        message=text,
+        hardware_id=facts.get("model", ""),
+        values=[KeyValue(key=key, value=value) for key, value in values.items()],
+    )
+    return DiagnosticArray(header=header, status=[status])
+
+
+def _judge(report: Report, active: bool) -> tuple[bytes, str]:
+    if not active:
+        return DiagnosticStatus.OK, "inactive"
+    if report.frames_in == 0:
+        reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(report.new_drops.items()))
+        return DiagnosticStatus.WARN, f"no complete frames ({reasons or 'no images; check the topics'})"
+    if report.frames_out == 0:
+        return DiagnosticStatus.WARN, "frames come in, no result goes out"
+    if report.latency_ms is not None and abs(report.latency_ms[0]) > _OTHER_CLOCK_S * 1e3:
+        return DiagnosticStatus.OK, "running; stamps are of another clock (use_sim_time?)"
+    return DiagnosticStatus.OK, "running"
+
+
+def _values(report: Report) -> dict[str, str]:
+    values = {
+        "input rate (Hz)": f"{report.input_rate:.1f}",
+        "output rate (Hz)": f"{report.output_rate:.1f}",
+        "hands": str(report.hands),
+    }
+    for name, triple in (("latency from stamp", report.latency_ms), ("processing", report.processing_ms)):
+        for percent, value in zip((50, 95, 99), triple or (), strict=False):
+            values[f"{name} p{percent} (ms)"] = f"{value:.1f}"
+    for reason, count in sorted(report.drops.items()):
+        values[f"dropped: {reason}"] = str(count)
+    return values
+
+
+def _percentiles(samples: deque[float]) -> tuple[float, float, float] | None:
+    if not samples:
+        return None
+    p50, p95, p99 = np.percentile(np.array(samples), (50, 95, 99)).tolist()
+    return p50, p95, p99

@@ -1,0 +1,156 @@
+"""The node's input side: subscriptions that only store, and pairing by stamp.
+
+Images are taken as serialised bytes and decoded by the worker: a frame that a newer one replaces costs no decoding,
+and only its stamp is read here.
+"""
+
+from __future__ import annotations
+
+import struct
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.serialization import deserialize_message
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from hand_pose_ros.config import ConfigError, SyncConfig, TopicConfig
+from hand_pose_ros.ros.images import color_from_message, depth_from_message, intrinsics_from_message
+from hand_pose_ros.ros.messages import stamp_ns
+from hand_pose_ros.sources.pairing import StampPairer
+from hand_pose_ros.types import Frame, InvalidData
+
+COLOR: Final = "color"
+DEPTH: Final = "depth"
+NO_CAMERA_INFO: Final = "no_camera_info"
+
+# Matches every publisher (best effort takes from reliable ones too); only the newest image is of interest.
+INPUT_QOS: Final = QoSProfile(
+    history=HistoryPolicy.KEEP_LAST,
+    depth=1,
+    reliability=ReliabilityPolicy.BEST_EFFORT,
+    durability=DurabilityPolicy.VOLATILE,
+)
+
+
+@dataclass(frozen=True)
+class Serialized:
+    """An image message as it came over the wire."""
+
+    message_type: type
+    data: bytes
+
+
+@dataclass(frozen=True)
+class ReceivedFrame:
+    """The images of one instant, not yet decoded; `arrived_s` is monotonic time of the last of them."""
+
+    images: dict[str, Serialized]
+    info: CameraInfo
+    arrived_s: float
+
+    def decode(self) -> Frame:
+        """The frame, with the header of the colour image (of the depth image where there is no colour).
+
+        Raises:
+            DecodeError: an image that cannot be read.
+            InvalidData: sizes that do not fit together, or an unusable camera_info.
+        """
+        messages = {name: deserialize_message(item.data, item.message_type) for name, item in self.images.items()}
+        color = color_from_message(messages[COLOR]) if COLOR in messages else None
+        depth = depth_from_message(messages[DEPTH]) if DEPTH in messages else None
+        if color is not None and depth is not None and color.shape[:2] != depth.shape:
+            raise InvalidData(
+                f"depth image: expected the colour image's size {color.shape[1]}x{color.shape[0]}, got "
+                f"{depth.shape[1]}x{depth.shape[0]}; subscribe to the depth aligned to colour (align_depth.enable)"
+            )
+        header = messages[COLOR if COLOR in messages else DEPTH].header
+        return Frame(stamp_ns(header), header.frame_id, intrinsics_from_message(self.info), color, depth)
+
+
+class Inputs:
+    """Subscriptions of a node; complete sets of images go to `deliver`, newest wins.
+
+    Args:
+        node: subscribes.
+        topics, sync: which topics and how to pair them.
+        deliver: called in the executor's thread with every complete set.
+        dropped: called with a reason for complete sets that cannot be used.
+
+    Raises:
+        ConfigError: neither colour nor depth is asked for.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        topics: TopicConfig,
+        sync: SyncConfig,
+        deliver: Callable[[ReceivedFrame], None],
+        dropped: Callable[[str], None],
+    ) -> None:
+        streams = _streams(topics)
+        self.pairer = StampPairer(tuple(streams), round(sync.tolerance_ms * 1e6), sync.capacity)
+        self._node = node
+        self._deliver = deliver
+        self._dropped = dropped
+        self._info: CameraInfo | None = None
+        self._subscriptions = [
+            self._subscribe(kind, topic, partial(self._on_image, name, kind), raw=True)
+            for name, (kind, topic) in streams.items()
+        ]
+        self._subscriptions.append(self._subscribe(CameraInfo, topics.camera_info, self._on_info))
+        self.topics = [item.topic_name for item in self._subscriptions]
+
+    def close(self) -> None:
+        """Unsubscribe."""
+        for subscription in self._subscriptions:
+            self._node.destroy_subscription(subscription)
+        self._subscriptions.clear()
+
+    def _subscribe(self, kind: type, topic: str, callback: Callable[[Any], None], raw: bool = False) -> Any:
+        overriding = QoSOverridingOptions.with_default_policies()
+        return self._node.create_subscription(
+            kind, topic, callback, INPUT_QOS, raw=raw, qos_overriding_options=overriding
+        )
+
+    def _on_info(self, message: CameraInfo) -> None:
+        self._info = message
+
+    def _on_image(self, name: str, kind: type, data: bytes) -> None:
+        complete = self.pairer.add(name, serialized_stamp_ns(data), Serialized(kind, data))
+        if complete is None:
+            return
+        if self._info is None:
+            self._dropped(NO_CAMERA_INFO)
+            return
+        self._deliver(ReceivedFrame(complete, self._info, time.monotonic()))
+
+
+def serialized_stamp_ns(data: bytes) -> int:
+    """The stamp of a serialised message that begins with a std_msgs/Header.
+
+    CDR: four bytes of encapsulation, of which the second one's lowest bit is the byte order, then int32 seconds and
+    uint32 nanoseconds.
+    """
+    seconds, nanoseconds = struct.unpack_from("<iI" if data[1] & 1 else ">iI", data, 4)
+    return int(seconds) * 1_000_000_000 + int(nanoseconds)
+
+
+def _streams(topics: TopicConfig) -> dict[str, tuple[type, str]]:
+    """Stream name -> (message type, topic)."""
+    streams: dict[str, tuple[type, str]] = {}
+    if topics.use_color:
+        raw = topics.color_transport == "raw"
+        streams[COLOR] = (Image, topics.color) if raw else (CompressedImage, topics.color + "/compressed")
+    if topics.use_depth:
+        raw = topics.depth_transport == "raw"
+        streams[DEPTH] = (Image, topics.depth) if raw else (CompressedImage, topics.depth + "/compressedDepth")
+    if not streams:
+        raise ConfigError("topics: expected use_color or use_depth to be true, got neither")
+    return streams

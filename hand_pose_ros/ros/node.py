@@ -1,0 +1,273 @@
+"""The live node: images in, hands out. Wiring only; the work is in `Pipeline`, `Inputs`, `Outputs` and the builders.
+
+Threads: the executor's thread stores images, answers services and reports; one worker thread decodes, infers and
+publishes. Lifecycle: configure loads the models, activate subscribes, deactivate unsubscribes, cleanup frees them.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from rcl_interfaces.msg import SetParametersResult
+from rclpy.clock import JumpThreshold, TimeJump
+from rclpy.duration import Duration
+from rclpy.executors import ExternalShutdownException
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.parameter import Parameter
+from std_msgs.msg import Header
+
+from hand_pose_ros.config import ConfigError, NodeConfig, PipelineConfig
+from hand_pose_ros.engines.base import EngineError
+from hand_pose_ros.hand_model.model import HandModel
+from hand_pose_ros.pipeline.pipeline import Pipeline
+from hand_pose_ros.ros.diagnostics import Monitor, diagnostic_array
+from hand_pose_ros.ros.inputs import Inputs, ReceivedFrame
+from hand_pose_ros.ros.outputs import Outputs
+from hand_pose_ros.ros.parameters import changed_config, declare_config
+from hand_pose_ros.ros.target_frame import NoTransform, TargetFrame
+from hand_pose_ros.ros.worker import NewestWorker
+from hand_pose_ros.skeleton import Side
+from hand_pose_ros.sources.errors import DecodeError
+from hand_pose_ros.types import InvalidData, Scene
+
+NODE_NAME: Final = "hand_pose"
+REPLACED: Final = "newer_frame"  # a newer frame came while this one waited for the worker
+INVALID: Final = "invalid_input"
+NO_TRANSFORM: Final = "no_transform"
+# Texts are remembered so that each is logged once; a text can hold a changing number, so not without end.
+_MAX_REMEMBERED: Final = 50
+
+
+class StartError(RuntimeError):
+    """The node could not be configured or activated; the reason has been logged."""
+
+
+class HandPoseNode(LifecycleNode):  # type: ignore[misc]  # rclpy carries no types
+    """RGB-D images to hands.
+
+    Args:
+        arguments: of `rclpy.lifecycle.LifecycleNode` (parameter_overrides, namespace, context, …).
+
+    Raises:
+        ConfigError: unknown parameters, or values that cannot be used.
+    """
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(arguments.pop("node_name", NODE_NAME), **arguments)
+        self.config = declare_config(self, NodeConfig)
+        self.monitor = Monitor(time.monotonic())
+        self.failure: BaseException | None = None
+        self._remembered: set[str] = set()
+        self._pipeline: Pipeline | None = None
+        self._inputs: Inputs | None = None
+        self._outputs: Outputs | None = None
+        self._target: TargetFrame | None = None
+        self._worker: NewestWorker[ReceivedFrame] = NewestWorker(
+            self._process, lambda: self.monitor.dropped(REPLACED), self._failed
+        )
+        self._changes: list[Callable[[Pipeline], None]] = []
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self._timer = self.create_timer(self.config.publish.diagnostics_period, self._report)
+        self.add_on_set_parameters_callback(self._on_set_parameters)
+        threshold = JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=True)
+        self._jump = self.get_clock().create_jump_callback(threshold, post_callback=self._on_jump)
+
+    def start(self) -> None:
+        """Configure and activate.
+
+        Raises:
+            StartError: either did not succeed.
+        """
+        for name, trigger in (("configure", self.trigger_configure), ("activate", self.trigger_activate)):
+            if trigger() != TransitionCallbackReturn.SUCCESS:
+                raise StartError(f"{name} failed; see the log above")
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Load the models and create the publishers."""
+        result = self._attempt("configure", self._configure)
+        if result != TransitionCallbackReturn.SUCCESS:
+            self._free()
+            return result
+        return super().on_configure(state)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Subscribe and start the worker."""
+        if (result := super().on_activate(state)) != TransitionCallbackReturn.SUCCESS:
+            return result
+        return self._attempt("activate", self._activate)
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Unsubscribe and forget the followed hands; the models stay loaded."""
+        self._stop()
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Free the models and take the topics back."""
+        self._free()
+        return super().on_cleanup(state)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """From any state."""
+        self._stop()
+        self._free()
+        return super().on_shutdown(state)
+
+    def destroy_node(self) -> None:
+        """Stop the worker before the publishers go."""
+        self._stop()
+        self._jump.unregister()
+        super().destroy_node()
+
+    def _attempt(self, name: str, action: Callable[[], None]) -> TransitionCallbackReturn:
+        """Run one transition; rclpy turns exceptions into a bare ERROR, so what happened is said here."""
+        try:
+            action()
+        except (ConfigError, EngineError, InvalidData, OSError, ImportError) as error:
+            self.get_logger().error(f"cannot {name}: {error}")
+            return TransitionCallbackReturn.FAILURE
+        except Exception:
+            self.get_logger().fatal(f"{name} failed:\n{traceback.format_exc()}")
+            raise
+        return TransitionCallbackReturn.SUCCESS
+
+    def _configure(self) -> None:
+        config = self.config
+        models = _hand_models(config.pipeline)
+        self._pipeline = Pipeline(config.pipeline)
+        self._outputs = Outputs(self, config.publish, {side: model.faces for side, model in models.items()})
+        if config.publish.target_frame:
+            self._target = TargetFrame(self, config.publish.target_frame)
+        facts = ", ".join(f"{key}: {value}" for key, value in self._pipeline.describe().items())
+        self.get_logger().info(f"ready; {facts}")
+
+    def _activate(self) -> None:
+        assert self._outputs is not None  # an active node has been configured
+        model = _hand_models(self.config.pipeline)[Side.RIGHT]
+        self._outputs.latch("mano" if self.config.pipeline.mano_path else "bundled", model.num_vertices)
+        self._worker.start()
+        self._inputs = Inputs(self, self.config.topics, self.config.sync, self._on_frame, self.monitor.dropped)
+        self.get_logger().info(f"subscribed to {', '.join(self._inputs.topics)}")
+
+    def _stop(self) -> None:
+        if self._inputs is not None:
+            self._inputs.close()
+            for reason, count in self._inputs.pairer.drops.items():
+                self.monitor.dropped(reason, count)
+            self._inputs = None
+        self._worker.stop()
+        if self._pipeline is not None:
+            self._pipeline.reset()
+
+    def _free(self) -> None:
+        if self._target is not None:
+            self._target.close()
+            self._target = None
+        if self._outputs is not None:
+            self._outputs.close()
+            self._outputs = None
+        self._pipeline = None
+
+    def _on_frame(self, received: ReceivedFrame) -> None:
+        self.monitor.received()
+        self._worker.submit(received)
+
+    def _process(self, received: ReceivedFrame) -> None:
+        """One frame, in the worker's thread. Bad input is counted and said once; the next frame may be good."""
+        pipeline, outputs = self._pipeline, self._outputs
+        assert pipeline is not None and outputs is not None  # the worker only runs while the node is active
+        while self._changes:
+            self._changes.pop(0)(pipeline)
+        try:
+            frame = received.decode()
+            seen = pipeline.process(frame)
+            scene = seen if self._target is None else self._target.move(seen)
+        except (DecodeError, InvalidData) as error:
+            self._drop(INVALID, error)
+            return
+        except NoTransform as error:
+            self._drop(NO_TRANSFORM, error)
+            return
+        outputs.publish(frame, seen, scene)
+        self._account(scene, received)
+
+    def _account(self, scene: Scene, received: ReceivedFrame) -> None:
+        for reason, count in scene.dropped.items():
+            self.monitor.dropped(f"hand: {reason}", count)
+        latency = (self.get_clock().now().nanoseconds - scene.stamp_ns) * 1e-9
+        self.monitor.published(len(scene.hands), latency, time.monotonic() - received.arrived_s)
+
+    def _drop(self, reason: str, error: Exception) -> None:
+        self.monitor.dropped(reason)
+        text = str(error)
+        if text not in self._remembered and len(self._remembered) < _MAX_REMEMBERED:
+            self._remembered.add(text)
+            self.get_logger().error(f"frame dropped ({reason}): {text} (said once; see /diagnostics for the count)")
+
+    def _failed(self, error: BaseException) -> None:
+        """A bug or a broken engine: a node that lives on without a worker would look healthy, so it ends."""
+        self.failure = error
+        self.get_logger().fatal(f"the worker failed, the node ends:\n{''.join(traceback.format_exception(error))}")
+        self.context.try_shutdown()
+
+    def _on_set_parameters(self, parameters: Sequence[Parameter]) -> SetParametersResult:
+        changed, result = changed_config(self.config, parameters)
+        if changed.pipeline != self.config.pipeline:
+            self._changes.append(lambda pipeline: pipeline.reconfigure(changed.pipeline))
+        if self._outputs is not None:
+            self._outputs.config = changed.publish
+        self.config = changed
+        return result
+
+    def _on_jump(self, jump: TimeJump) -> None:
+        """A bag loops or the clock is set: nothing from before belongs to what comes."""
+        self.monitor.forget_latency()
+        if self._inputs is not None:
+            self._inputs.pairer.reset()
+        self._changes.append(Pipeline.reset)
+
+    def _report(self) -> None:
+        inputs = self._inputs
+        report = self.monitor.report(time.monotonic(), inputs.pairer.drops if inputs is not None else None)
+        header = Header(stamp=self.get_clock().now().to_msg())
+        name = self.get_fully_qualified_name().lstrip("/")
+        self._diagnostics.publish(diagnostic_array(header, name, report, inputs is not None, self._facts()))
+
+    def _facts(self) -> Mapping[str, str]:
+        tolerance = self.config.sync.tolerance_ms
+        sync = "exact stamps" if tolerance == 0 else f"within {tolerance:g} ms"
+        return {**(self._pipeline.describe() if self._pipeline is not None else {}), "sync": sync}
+
+
+def _hand_models(config: PipelineConfig) -> dict[Side, HandModel]:
+    """The models whose meshes the pipeline gives."""
+    if config.mano_path:
+        return {side: HandModel.from_file(config.mano_path, side) for side in Side}
+    return {side: HandModel.bundled(side) for side in Side}
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run the node until it is told to end; the exit status is 1 where it could not start or broke."""
+    rclpy.init(args=args)
+    node: HandPoseNode | None = None
+    try:
+        node = HandPoseNode()
+        if node.config.autostart:
+            node.start()
+        rclpy.spin(node)
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    except (ConfigError, StartError) as error:
+        rclpy.logging.get_logger(NODE_NAME).fatal(str(error))
+        sys.exit(1)
+    finally:
+        if node is not None:
+            node.destroy_node()
+        rclpy.try_shutdown()
+    if node is not None and node.failure is not None:
+        sys.exit(1)

@@ -1,0 +1,109 @@
+"""The node's output side: one publisher per result, and what is sent for one scene."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+from rclpy.lifecycle import LifecycleNode
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import Image
+from tf2_msgs.msg import TFMessage
+from visualization_msgs.msg import MarkerArray
+
+from hand_pose_ros.config import PublishConfig
+from hand_pose_ros.msg import HandArray, HandMeshArray, HandMeshTopology, ObjectPoseArray
+from hand_pose_ros.ros import markers, messages, tf
+from hand_pose_ros.ros.images import message_from_color
+from hand_pose_ros.skeleton import Side
+from hand_pose_ros.types import Frame, Scene
+from hand_pose_ros.visualization.overlay import background, draw_scene
+
+# Reliable matches every subscriber, RViz's displays too; a short queue, since the next result replaces this one.
+OUTPUT_QOS: Final = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=5, reliability=ReliabilityPolicy.RELIABLE)
+LATCHED_QOS: Final = QoSProfile(
+    history=HistoryPolicy.KEEP_LAST,
+    depth=1,
+    reliability=ReliabilityPolicy.RELIABLE,
+    durability=DurabilityPolicy.TRANSIENT_LOCAL,
+)
+# That of tf2_ros.TransformBroadcaster, which sends the same message to the same topic.
+_TF_QOS: Final = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=100, reliability=ReliabilityPolicy.RELIABLE)
+
+
+class Outputs:
+    """The publishers of a node; they are silent while the node is not active.
+
+    Args:
+        node: publishes.
+        config: what to publish; may be replaced while running (`config` attribute).
+        faces: triangles (F, 3) of each side's mesh.
+    """
+
+    def __init__(self, node: LifecycleNode, config: PublishConfig, faces: Mapping[Side, np.ndarray]) -> None:
+        self.config = config
+        self._node = node
+        self._faces = dict(faces)
+        create = node.create_lifecycle_publisher
+        self._hands = create(HandArray, "~/hands", OUTPUT_QOS)
+        self._meshes = create(HandMeshArray, "~/meshes", OUTPUT_QOS)
+        self._topology = create(HandMeshTopology, "~/mesh_topology", LATCHED_QOS)
+        self._objects = create(ObjectPoseArray, "~/objects", OUTPUT_QOS)
+        self._markers = create(MarkerArray, "~/markers", OUTPUT_QOS)
+        self._mesh_markers = create(MarkerArray, "~/mesh_markers", OUTPUT_QOS)
+        self._overlay = create(Image, "~/overlay", OUTPUT_QOS)
+        self._tf = create(TFMessage, "/tf", _TF_QOS)
+
+    def close(self) -> None:
+        """Take the topics back."""
+        for publisher in (
+            self._hands,
+            self._meshes,
+            self._topology,
+            self._objects,
+            self._markers,
+            self._mesh_markers,
+            self._overlay,
+            self._tf,
+        ):
+            self._node.destroy_lifecycle_publisher(publisher)
+
+    def latch(self, hand_model: str, num_vertices: int) -> None:
+        """Send what does not change: the triangles of the meshes."""
+        left, right = self._faces[Side.LEFT], self._faces[Side.RIGHT]
+        self._topology.publish(messages.mesh_topology(hand_model, num_vertices, left, right))
+
+    def publish(self, frame: Frame, seen: Scene, scene: Scene) -> None:
+        """Send one result.
+
+        Args:
+            frame: the images it was made from.
+            seen: the result in the camera's frame (for the overlay).
+            scene: the result in the frame it is published in.
+        """
+        config = self.config
+        size = (frame.intrinsics.width, frame.intrinsics.height)
+        self._hands.publish(messages.hand_array(scene, size))
+        self._objects.publish(messages.object_array(scene))
+        if config.meshes:
+            self._meshes.publish(messages.mesh_array(scene))
+        if config.tf:
+            transforms = tf.transforms(scene, config.tf_prefix, config.tf_joints)
+            if transforms:
+                self._tf.publish(TFMessage(transforms=transforms))
+        self._publish_pictures(frame, seen, scene)
+
+    def _publish_pictures(self, frame: Frame, seen: Scene, scene: Scene) -> None:
+        """What people look at: built only while somebody does."""
+        if _wanted(self._markers):
+            self._markers.publish(markers.skeleton_markers(scene))
+        if _wanted(self._mesh_markers):
+            self._mesh_markers.publish(markers.mesh_markers(scene, self._faces))
+        if _wanted(self._overlay):
+            picture = draw_scene(background(frame), seen, frame.intrinsics, self._faces)
+            self._overlay.publish(message_from_color(picture, messages.header_of(seen)))
+
+
+def _wanted(publisher: Any) -> bool:
+    return bool(publisher.get_subscription_count() > 0)
