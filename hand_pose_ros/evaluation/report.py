@@ -14,7 +14,7 @@ Cell = str | int | float | bool | None
 
 @dataclass(frozen=True)
 class Table:
-    """Rows under named columns. Floats are shown with `digits` decimals, NaN and None as a dash.
+    """Rows under named columns. Floats are shown with `digits` decimals (one number, or one per column), NaN as a dash.
 
     Raises:
         ValueError: a row with another number of cells than there are columns.
@@ -23,12 +23,16 @@ class Table:
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
-    digits: int = 1
+    digits: int | tuple[int, ...] = 1
 
     def __post_init__(self) -> None:
         for row in self.rows:
             if len(row) != len(self.columns):
                 raise ValueError(f"table {self.title!r}: expected {len(self.columns)} cells in a row, got {row}")
+        if isinstance(self.digits, tuple) and len(self.digits) != len(self.columns):
+            raise ValueError(
+                f"table {self.title!r}: expected digits for {len(self.columns)} columns, got {self.digits}"
+            )
 
     def text(self) -> str:
         """For a terminal: columns aligned, numbers to the right."""
@@ -50,7 +54,8 @@ class Table:
         return [dict(zip(self.columns, map(_json_value, row), strict=True)) for row in self.rows]
 
     def _cells(self) -> list[tuple[str, ...]]:
-        return [tuple(_format(cell, self.digits) for cell in row) for row in self.rows]
+        digits = self.digits if isinstance(self.digits, tuple) else (self.digits,) * len(self.columns)
+        return [tuple(map(_format, row, digits)) for row in self.rows]
 
 
 def facts(title: str, values: Mapping[str, Cell], digits: int = 1) -> Table:
