@@ -11,6 +11,7 @@ finger breadths and depths and hand breadth (about 85 mm between the sexes' mean
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,7 +52,7 @@ THUMB_BASE = (21.0, 20.0, -9.0)
 THUMB_DIRECTIONS = ((0.72, 0.62, -0.30), (0.82, 0.53, -0.18), (0.90, 0.41, -0.13))
 THUMB_PULP = (-0.10, -0.62, -0.72)  # where the thumb's pulp faces (distal, radial, dorsal)
 
-# Half breadths at the two ends and the bulge of each phalanx, mm: base, shaft, head of proximal; shaft, head of middle; pulp, tip.
+# Half breadths, mm: base, shaft, head of the proximal phalanx; shaft, head of the middle one; pulp, tip.
 HALF_BREADTH = {
     "thumb": (11.5, 10.8, 11.2, 9.7, 10.6, 10.6, 7.6),
     "index": (10.2, 9.3, 9.9, 8.7, 8.5, 8.5, 6.3),
@@ -104,7 +105,7 @@ def build_skeleton() -> Skeleton:
             up = [unit(np.array([0, 1.0, 0]) - d * d[1]) for d in directions]
         first = FIRST_JOINT[finger]
         position = start
-        for k, (length, direction) in enumerate(zip(PHALANGES[finger], directions)):
+        for k, (length, direction) in enumerate(zip(PHALANGES[finger], directions, strict=True)):
             joints[first + k] = position
             position = position + length * direction
         ends[finger] = position
@@ -210,7 +211,7 @@ def palm_parts(s: Skeleton) -> list[Part]:
     )
     parts.append(slab(corners, (13, 13, WRIST), 6.5))
     # Webs of the long fingers, about 40 % up the proximal phalanx on the palm side.
-    for left, right in zip(LONG_FINGERS[:-1], LONG_FINGERS[1:]):
+    for left, right in pairwise(LONG_FINGERS):
         ends = []
         for finger, share in ((left, 0.33), (right, 0.36)):
             first = FIRST_JOINT[finger]
@@ -225,7 +226,7 @@ def _distance(part: Part, points: Array, transforms: Array | None) -> Array:
         corners = part.points
         if transforms is not None:
             corners = np.stack(
-                [transforms[j, :, :3] @ c + transforms[j, :, 3] for j, c in zip(part.joints, corners)]
+                [transforms[j, :, :3] @ c + transforms[j, :, 3] for j, c in zip(part.joints, corners, strict=True)]
             )
         return triangle_distance(points, corners) - part.radii[0]
     if transforms is not None:

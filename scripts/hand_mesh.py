@@ -15,7 +15,7 @@ def marching_cubes(surface: HandSurface, step: float = 1.5) -> tuple[Array, Face
     from skimage.measure import marching_cubes as cubes
 
     low, high = np.array([-205.0, -65.0, -75.0]), np.array([34.0, 30.0, 110.0])
-    axes = [np.arange(a, b, step) for a, b in zip(low, high)]
+    axes = [np.arange(a, b, step) for a, b in zip(low, high, strict=True)]
     grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
     volume = surface.distance(grid.reshape(-1, 3)).reshape(grid.shape[:3])
     vertices, faces, _, _ = cubes(volume, 0.0, spacing=(step,) * 3)
@@ -53,7 +53,7 @@ def check_closed(faces: Faces, count: int) -> None:
 
 
 def even_triangles(surface: HandSurface, count: int) -> tuple[Array, Faces]:
-    """Remesh to about `count` vertices, denser on the thin fingers, by centroidal clustering (Valette & Chassery 2004)."""
+    """Remesh to about `count` vertices, denser on the fingers, by centroidal clustering (Valette & Chassery 2004)."""
     import pyacvd
     import pyvista
 

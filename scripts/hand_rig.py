@@ -12,7 +12,7 @@ PARENTS = (-1, 0, 1, 2, 0, 4, 5, 0, 7, 8, 0, 10, 11, 0, 13, 14)
 
 
 def bones(s: Skeleton) -> list[tuple[int, Array, Array]]:
-    """(joint it turns with, start, end): three phalanges per finger, and for the wrist the forearm and the metacarpals."""
+    """(joint it turns with, start, end): phalanges; for the wrist, forearm and metacarpals."""
     out = [(0, vector(-26, 0, -2), vector(10, 2, -2))]
     for finger in LONG_FINGERS:
         head = s.joints[FIRST_JOINT[finger]]
@@ -32,7 +32,7 @@ def segment_distance(points: Array, a: Array, b: Array) -> Array:
 
 
 def owner(s: Skeleton, surface: HandSurface, points: Array) -> tuple[Array, Array]:
-    """The finger (-1 palm, 0..4) whose skin a vertex is, and the distance to the nearest bone of that owner (joint, mm)."""
+    """The finger (-1 palm, 0..4) whose skin a vertex is, and the distance to that skin, mm."""
     skins = [surface._blend(surface.palm, points, None, 8.0)]
     skins += [surface._blend(surface.fingers[finger], points, None, 2.5) for finger in FINGERS]
     return np.argmin(np.stack(skins), axis=0) - 1, np.min(np.stack(skins), axis=0)
@@ -76,15 +76,15 @@ def shape_space(s: Skeleton, points: Array, weights: Array) -> tuple[Array, Arra
     long_ = set(LONG_FINGERS)
     spaces = (
         {"size": 0.055},
-        {"length": {f: 0.04 for f in long_}},
-        {"thick": {f: 0.075 for f in FINGERS}},
+        {"length": dict.fromkeys(long_, 0.04)},
+        {"thick": dict.fromkeys(FINGERS, 0.075)},
         {"palm": (0.0, 0.0, 0.055)},
         {"palm": (0.045, 0.0, 0.0)},
         {"length": {"thumb": 0.05}},
         {"length": {"index": 0.035}},
         {"length": {"ring": 0.035}},
         {"length": {"little": 0.055}},
-        {"palm": (0.0, 0.07, 0.0), "thick": {f: 0.03 for f in FINGERS}},
+        {"palm": (0.0, 0.07, 0.0), "thick": dict.fromkeys(FINGERS, 0.03)},
     )
     for space in spaces:
         scale = np.array(space.get("palm", (0.0, 0.0, 0.0))) + space.get("size", 0.0)

@@ -1,8 +1,8 @@
 """Reading hand model files (MANO's pickles and .npz) without running what is in them.
 
 MANO's `MANO_RIGHT.pkl` is a Python 2 pickle of numpy arrays, one scipy sparse matrix and chumpy objects. A pickle can
-call anything, so this reader lets it build numpy arrays only; scipy and chumpy objects become plain records of their data
-(neither package is needed), and any other global is refused by name.
+call anything, so this reader lets it build numpy arrays only; scipy and chumpy objects become plain
+records of their data (neither package is needed), and any other global is refused by name.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class _Chumpy(_Record):
             return as_array(self.state["x"])
         if {"a", "idxs", "preferred_shape"} <= self.state.keys():
             chosen = as_array(self.state["a"]).ravel()[as_array(self.state["idxs"])]
-            return chosen.reshape(tuple(int(n) for n in self.state["preferred_shape"]))
+            return np.asarray(chosen).reshape(tuple(int(n) for n in self.state["preferred_shape"]))
         raise ModelFileError(f"a chumpy object holds {sorted(self.state)}; expected x, or a, idxs, preferred_shape")
 
 

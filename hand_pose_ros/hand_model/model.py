@@ -1,8 +1,8 @@
 """A parametric hand in MANO's layout (Romero et al. 2017, "Embodied Hands"), evaluated with numpy.
 
 The same class holds the bundled licence-free hand and the user's own MANO files. Rest pose of the bundled right hand:
-the wrist at the origin, fingers along -x, the palm facing -y, the thumb on the +z side (MANO's axes); the left hand is its
-mirror image in x. Zero pose is the flat hand.
+the wrist at the origin, fingers along -x, the palm facing -y, the thumb on the +z side (MANO's axes); the left hand
+is its mirror image in x. Zero pose is the flat hand.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hand_pose_ros.hand_model.mano_file import MODEL_KEYS, read_model_file
+from hand_pose_ros.hand_model.rotation import axis_angle_to_matrix
 from hand_pose_ros.skeleton import MANO_TO_CANONICAL, Side
 from hand_pose_ros.types import FloatArray, InvalidData, ManoParameters, check_array
 
@@ -44,28 +45,6 @@ class HandGeometry:
 
     vertices: FloatArray
     joints: FloatArray
-
-
-def axis_angle_to_matrix(axis_angle: FloatArray) -> FloatArray:
-    """Rodrigues' formula, (..., 3) radians -> (..., 3, 3); the dtype is kept."""
-    x, y, z = axis_angle[..., 0], axis_angle[..., 1], axis_angle[..., 2]
-    square = x * x + y * y + z * z
-    angle = np.sqrt(square)
-    small = square < 1e-8
-    safe = np.where(small, 1.0, square)
-    s = np.where(small, 1.0 - square / 6.0, np.sin(angle) / np.sqrt(safe))
-    c = np.where(small, 0.5 - square / 24.0, (1.0 - np.cos(angle)) / safe)
-    matrix = np.empty((*axis_angle.shape[:-1], 3, 3), dtype=axis_angle.dtype)
-    matrix[..., 0, 0] = 1.0 - c * (y * y + z * z)
-    matrix[..., 1, 1] = 1.0 - c * (x * x + z * z)
-    matrix[..., 2, 2] = 1.0 - c * (x * x + y * y)
-    matrix[..., 0, 1] = c * x * y - s * z
-    matrix[..., 1, 0] = c * x * y + s * z
-    matrix[..., 0, 2] = c * x * z + s * y
-    matrix[..., 2, 0] = c * x * z - s * y
-    matrix[..., 1, 2] = c * y * z - s * x
-    matrix[..., 2, 1] = c * y * z + s * x
-    return matrix
 
 
 @dataclass(frozen=True, eq=False)
