@@ -23,6 +23,7 @@ def toy_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     toy_models.hand_model(folder / "broken.onnx", spoil=float("nan"))
     toy_models.hand_model(folder / "doubtful.onnx", std=0.2)
     toy_models.finder_model(folder / "finder.onnx")
+    toy_models.finder_model(folder / "broken_finder.onnx", spoil=float("nan"))
     return folder
 
 

@@ -127,8 +127,8 @@ def hand_model(path: Path, *, std: float = 0.005, spoil: float = 0.0) -> Path:
     return g.save(path, HAND_INPUTS, HAND_OUTPUTS, {"model": "toy hand"})
 
 
-def finder_model(path: Path) -> Path:
-    """The toy hand finder as an .onnx file."""
+def finder_model(path: Path, *, spoil: float = 0.0) -> Path:
+    """The toy hand finder as an .onnx file. `spoil` is added to every centre."""
     g = GraphBuilder()
     depth = g.reshape("depth", [1, 1, 120, 160])
     valid = g.cast(g.op("Greater", depth, g.constant(0.0)))
@@ -145,6 +145,7 @@ def finder_model(path: Path) -> Path:
         pixels = g.constant((4.0 * np.arange(count) + 1.5).reshape(shape))
         focal, middle = g.pick(camera, 0, axis, axis + 1), g.pick(camera, 0, 2 + axis, 3 + axis)
         points.append(g.op("Mul", g.op("Div", g.op("Sub", pixels, middle), focal), z))
-    one_side = g.reshape(g.op("Concat", *points, z, axis=1), [1, 1, 3, 30, 40])
+    place = g.op("Add", g.op("Concat", *points, z, axis=1), g.constant(spoil))
+    one_side = g.reshape(place, [1, 1, 3, 30, 40])
     g.op("Concat", one_side, one_side, axis=1, output="center")
     return g.save(path, FINDER_INPUTS, FINDER_OUTPUTS, {"model": "toy finder"})

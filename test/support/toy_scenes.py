@@ -27,7 +27,7 @@ def toy_frame(*blobs: Blob, stamp: float = 0.0, camera: Intrinsics = CAMERA) -> 
     """A frame with these blobs before nothing; `stamp` in seconds."""
     color = np.zeros((camera.height, camera.width, 3), dtype=np.uint8)
     depth = np.zeros((camera.height, camera.width), dtype=np.float32)
-    v, u = np.mgrid[: camera.height, : camera.width]
+    v, u = np.arange(camera.height)[:, None], np.arange(camera.width)[None]
     for blob in blobs:
         x, y = project(np.array(blob.center), camera)
         half = blob.width / 2 / blob.center[2]
