@@ -285,7 +285,7 @@ class HandSurface:
         cut = points[:, 0] - self.STUB
         whole = None
         for finger in FINGERS:
-            one = self._blend(self.fingers[finger], points, transforms, 2.5)
+            one = self._blend(self.fingers[finger], points, transforms, 4.0)
             joined = smooth_min(palm, one, 9.0 if finger == "thumb" else 5.0)
             whole = joined if whole is None else np.minimum(whole, joined)
         assert whole is not None
@@ -307,12 +307,14 @@ class HandSurface:
             out[:, axis] = self.distance(points + offset, transforms) - self.distance(points - offset, transforms)
         return out / (2 * step)
 
-    def project(self, points: Array, transforms: Array | None = None, steps: int = 4, limit: float = 3.0) -> Array:
-        """Newton steps to the surface, each at most `limit` mm."""
+    def project(
+        self, points: Array, transforms: Array | None = None, steps: int = 4, limit: float = 3.0, level: float = 0.0
+    ) -> Array:
+        """Newton steps to the surface (or `level` mm outside it), each at most `limit` mm."""
         points = points.copy()
         for _ in range(steps):
             g = self.gradient(points, transforms)
-            d = self.distance(points, transforms)
+            d = self.distance(points, transforms) - level
             move = -(d / np.maximum((g * g).sum(1), 0.1))[:, None] * g
             size = np.linalg.norm(move, axis=1, keepdims=True)
             points += move * np.minimum(1.0, limit / np.maximum(size, 1e-9))

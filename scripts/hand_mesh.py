@@ -43,60 +43,107 @@ def adjacency(faces: Faces, count: int) -> sp.csr_matrix:
     return (m + m.T).tocsr()
 
 
-def check_closed(faces: Faces, count: int) -> None:
-    """Raise unless every edge has two faces and the surface is a sphere in topology."""
+def is_closed(faces: Faces, count: int) -> bool:
+    """Whether every edge has two faces and the surface is a sphere in topology."""
     pairs = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
     _, seen = np.unique(np.sort(pairs, axis=1), axis=0, return_counts=True)
     euler = count - len(seen) + len(faces)
-    if (seen != 2).any() or euler != 2:
-        raise RuntimeError(f"mesh is not a closed sphere: {(seen != 2).sum()} bad edges, Euler characteristic {euler}")
+    return bool((seen == 2).all()) and euler == 2
 
 
-def even_triangles(surface: HandSurface, count: int) -> tuple[Array, Faces]:
-    """Remesh to about `count` vertices, denser on the fingers, by centroidal clustering (Valette & Chassery 2004)."""
+def even_triangles(surface: HandSurface, count: int, tips: list[Array]) -> tuple[Array, Faces, Faces]:
+    """Remesh to about `count` vertices, denser on the fingers, by centroidal clustering (Valette & Chassery 2004).
+
+    Returns points, faces and the vertices that stand at the fingertips.
+    """
     import pyacvd
     import pyvista
 
     vertices, faces = marching_cubes(surface)
     mesh = pyvista.PolyData(vertices, np.column_stack([np.full(len(faces), 3), faces]))
-    cluster = pyacvd.Clustering(mesh, weights=density(vertices))
-    cluster.cluster(count)
-    coarse = cluster.create_mesh()
-    points = np.asarray(coarse.points, dtype=np.float64)
-    triangles = np.asarray(coarse.faces).reshape(-1, 4)[:, 1:].astype(np.int64)
-    points, triangles = outward(points, triangles)
-    check_closed(triangles, len(points))
-    return relax(surface, points, triangles), triangles
+    # Clusters do not always join into a manifold; a few more or fewer of them do.
+    for wanted in range(count, count + 40):
+        cluster = pyacvd.Clustering(mesh, weights=density(vertices, tips))
+        cluster.cluster(wanted)
+        coarse = cluster.create_mesh()
+        points = np.asarray(coarse.points, dtype=np.float64)
+        triangles = np.asarray(coarse.faces).reshape(-1, 4)[:, 1:].astype(np.int64)
+        points, triangles = outward(points, triangles)
+        if is_closed(triangles, len(points)):
+            break
+    points = surface.project(points, level=CHORD)
+    chosen = nearest_vertices(points, tips)
+    points[chosen] = surface.project(np.stack(tips), level=CHORD)
+    for _ in range(4):
+        triangles = flip_edges(points, triangles)
+        points = relax(surface, points, triangles, chosen)
+    if not is_closed(triangles, len(points)):
+        raise RuntimeError("the mesh is not a closed sphere; try another number of vertices")
+    return points, triangles, chosen
 
 
-def density(vertices: Array) -> Array:
+def density(vertices: Array, tips: list[Array]) -> Array:
     """Wanted density: 1 on the stub and palm, rising towards the fingers and their tips."""
+    to_tip = np.min([np.linalg.norm(vertices - tip, axis=1) for tip in tips], axis=0)
     distal = np.maximum(-vertices[:, 0] - 60.0, np.hypot(vertices[:, 0] + 30.0, vertices[:, 2]) - 45.0)
-    return np.asarray(1.0 + 2.2 * np.clip(distal / 40.0, 0.0, 1.0))
+    finger = np.clip(distal / 40.0, 0.0, 1.0)
+    return np.asarray(1.0 + 3.5 * finger + 5.0 * np.clip(1.0 - to_tip / 11.0, 0.0, 1.0))
 
 
-def relax(surface: HandSurface, points: Array, faces: Faces, rounds: int = 12) -> Array:
-    """Tangential smoothing, each time projected back to the surface."""
+# Chords of a coarse mesh cut into a convex surface; its vertices stand this far outside instead, mm.
+CHORD = 0.2
+
+
+def relax(surface: HandSurface, points: Array, faces: Faces, fixed: Faces, rounds: int = 4) -> Array:
+    """Tangential smoothing, each time projected back to the surface; the fixed vertices only hold their neighbours."""
     near = adjacency(faces, len(points))
     degree = np.asarray(near.sum(axis=1))
-    points = surface.project(points)
+    anchors = points[fixed].copy()
     for _ in range(rounds):
         move = (near @ points) / degree - points
         normal = surface.gradient(points)
         normal /= np.linalg.norm(normal, axis=1, keepdims=True)
         points = points + 0.5 * (move - (move * normal).sum(1, keepdims=True) * normal)
-        points = surface.project(points, steps=2)
+        points = surface.project(points, steps=2, level=CHORD)
+        points[fixed] = anchors
     return points
 
 
-def place_tips(points: Array, tips: list[Array], surface: HandSurface) -> Faces:
-    """Move the vertex nearest to each fingertip onto it (in place) and return the five vertices."""
-    chosen = []
-    for tip in tips:
-        vertex = int(np.argmin(np.linalg.norm(points - tip, axis=1)))
-        points[vertex] = surface.project(tip[None])[0]
-        chosen.append(vertex)
-    return np.array(chosen, dtype=np.int64)
+def flip_edges(points: Array, faces: Faces) -> Faces:
+    """One round of flips towards six triangles at each vertex, where the fold stays small."""
+    faces = faces.copy()
+    degree = np.bincount(faces.ravel(), minlength=len(points))
+    sides: dict[tuple[int, int], int] = {}
+    for f, (a, b, c) in enumerate(faces.tolist()):
+        sides[a, b] = sides[b, c] = sides[c, a] = f
+    touched: set[int] = set()
+    neighbours = {tuple(e) for e in edges_of(faces).tolist()}
+    for (a, b), f in list(sides.items()):
+        g = sides[b, a]
+        if a > b or f in touched or g in touched:
+            continue
+        c = next(v for v in faces[f].tolist() if v not in (a, b))
+        d = next(v for v in faces[g].tolist() if v not in (a, b))
+        before = np.abs(degree[[a, b, c, d]] - 6).sum()
+        after = np.abs(degree[[a, b, c, d]] + np.array([-1, -1, 1, 1]) - 6).sum()
+        if after >= before or (min(c, d), max(c, d)) in neighbours:
+            continue
+        old = np.cross(points[b] - points[a], points[c] - points[a]) + np.cross(points[a] - points[b], points[d] - points[b])
+        new = [np.cross(points[d] - points[c], points[b] - points[c]), np.cross(points[c] - points[d], points[a] - points[d])]
+        if min(float(n @ old) / (np.linalg.norm(n) * np.linalg.norm(old) + 1e-9) for n in new) < 0.75:
+            continue
+        faces[f], faces[g] = (c, d, b), (d, c, a)
+        degree[[a, b]] -= 1
+        degree[[c, d]] += 1
+        neighbours.discard((a, b))
+        neighbours.add((min(c, d), max(c, d)))
+        touched |= {f, g}
+    return faces
+
+
+def nearest_vertices(points: Array, targets: list[Array]) -> Faces:
+    """The vertex nearest to each target."""
+    return np.array([int(np.argmin(np.linalg.norm(points - t, axis=1))) for t in targets], dtype=np.int64)
 
 
 def cotangent_laplacian(points: Array, faces: Faces) -> tuple[sp.csr_matrix, Array]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from hand_anatomy import FINGERS, HandSurface, build_skeleton
-from hand_mesh import even_triangles, place_tips
+from hand_mesh import even_triangles
 from hand_rig import PARENTS, joint_regressor, shape_space, skin_weights
 
 OUTPUT = Path(__file__).resolve().parents[1] / "hand_pose_ros" / "hand_model" / "data" / "hand_model.npz"
@@ -20,8 +20,7 @@ def make(vertices: int) -> dict[str, np.ndarray]:
     """All arrays of the model."""
     skeleton = build_skeleton()
     surface = HandSurface(skeleton)
-    points, faces = even_triangles(surface, vertices)
-    tips = place_tips(points, [skeleton.tips[f] for f in FINGERS], surface)
+    points, faces, tips = even_triangles(surface, vertices, [skeleton.tips[f] for f in FINGERS])
     weights = skin_weights(skeleton, surface, points, faces)
     shapedirs, joint_dirs = shape_space(skeleton, points, weights)
     regressor = joint_regressor(points, shapedirs, skeleton.joints, joint_dirs)
@@ -43,7 +42,7 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, default=OUTPUT)
-    parser.add_argument("--vertices", type=int, default=1200)
+    parser.add_argument("--vertices", type=int, default=1400)
     arguments = parser.parse_args()
     arrays = make(arguments.vertices)
     arguments.output.parent.mkdir(parents=True, exist_ok=True)

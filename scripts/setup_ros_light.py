@@ -94,33 +94,47 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def setup(venv: Path, prefix: Path | None) -> None:
-    """Install the wheels, build tf2_msgs and our messages, each only when something it depends on changed."""
+def setup(venv: Path, prefix: Path | None, developer: bool = True) -> None:
+    """Install the wheels and build, each only when something it depends on changed.
+
+    Args:
+        venv: an existing virtual environment.
+        prefix: install the whole package here, as colcon would.
+        developer: build tf2_msgs and our messages into the environment itself.
+    """
     python = venv / "bin" / "python"
     if not python.exists():
         raise SetupError(f"expected a virtual environment at {venv}, found none; python3.11 -m venv {venv}")
-    version = _check_output(python, "import sys; print('%d.%d' % sys.version_info[:2])")
+    version = check_output(python, "import sys; print('%d.%d' % sys.version_info[:2])")
     if version not in ("3.11", "3.12"):
         raise SetupError(f"the ros-* wheels exist for Python 3.11 and 3.12, {venv} has {version}")
 
     builds = venv / "ros_light_build"
-    wheels = _digest(version, *WHEELS, Path(__file__).read_text())
+    wheels = _digest(version, *WHEELS)
     if _outdated(builds / "wheels.sha256", wheels):
-        _run([str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *WHEELS])
+        run([str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *WHEELS])
         _mend_include_folders(venv, python)
+        _record(builds / "wheels.sha256", wheels)
+    if developer:
+        _build_interfaces(python, version, builds, wheels)
+    if prefix is not None:
+        # Always: copying the Python modules is cheap, and only the first time compiles.
+        _build(python, REPOSITORY, builds / "hand_pose_ros_whole", prefix)
+
+
+def _build_interfaces(python: Path, version: str, builds: Path, wheels: str) -> None:
+    """tf2_msgs and our messages, into the environment of `python`."""
+    venv = python.parent.parent
+    tf2 = _digest(wheels, *TF2_FILES.values())
+    if _outdated(builds / "tf2_msgs.sha256", tf2):
         _write_package(builds / "tf2_msgs_source", TF2_FILES)
         _build(python, builds / "tf2_msgs_source", builds / "tf2_msgs", venv)
-        _record(builds / "wheels.sha256", wheels)
-
-    messages = _digest(wheels, *(path.read_text() for path in _message_sources()))
+        _record(builds / "tf2_msgs.sha256", tf2)
+    messages = _digest(wheels, str(REPOSITORY), *(path.read_text() for path in _message_sources()))
     if _outdated(builds / "messages.sha256", messages):
         _build(python, REPOSITORY, builds / "hand_pose_ros", venv, "-DHAND_POSE_ROS_INSTALL_PYTHON=OFF")
         _link_package(venv, version)
         _record(builds / "messages.sha256", messages)
-
-    if prefix is not None:
-        # Always: copying the Python modules is cheap, and only the first time compiles.
-        _build(python, REPOSITORY, builds / "hand_pose_ros_whole", prefix)
 
 
 def _message_sources() -> list[Path]:
@@ -140,11 +154,12 @@ def _record(stamp: Path, digest: str) -> None:
     stamp.write_text(digest)
 
 
-def _check_output(python: Path, code: str) -> str:
+def check_output(python: Path, code: str) -> str:
+    """What a line of Python prints in another interpreter."""
     return subprocess.run([str(python), "-c", code], check=True, capture_output=True, text=True).stdout.strip()
 
 
-def _run(command: list[str], environment: dict[str, str] | None = None) -> None:
+def run(command: list[str], environment: dict[str, str] | None = None) -> None:
     """Run a command quietly; on failure show what it said."""
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode != 0:
@@ -153,8 +168,8 @@ def _run(command: list[str], environment: dict[str, str] | None = None) -> None:
 
 def _mend_include_folders(venv: Path, python: Path) -> None:
     """The wheels' exported CMake files name include folders of the machine they were built on; name this one's."""
-    python_include = _check_output(python, "import sysconfig; print(sysconfig.get_path('include'))")
-    numpy_include = _check_output(python, "import numpy; print(numpy.get_include())")
+    python_include = check_output(python, "import sysconfig; print(sysconfig.get_path('include'))")
+    numpy_include = check_output(python, "import numpy; print(numpy.get_include())")
     for path in (venv / "share").rglob("*.cmake"):
         text = path.read_text()
         if "/opt/python/cp3" not in text:
@@ -189,9 +204,9 @@ def _build(python: Path, source: Path, build: Path, prefix: Path, *definitions: 
     configure = [cmake, "-S", str(source), "-B", str(build), "-G", "Ninja", "-Wno-dev"]
     configure += [f"-DCMAKE_INSTALL_PREFIX={prefix}", f"-DPython3_EXECUTABLE={python}", "-DBUILD_TESTING=OFF"]
     configure += ["-DCMAKE_BUILD_TYPE=Release", *definitions]
-    _run(configure, environment)
-    _run([cmake, "--build", str(build)], environment)
-    _run([cmake, "--install", str(build)], environment)
+    run(configure, environment)
+    run([cmake, "--build", str(build)], environment)
+    run([cmake, "--install", str(build)], environment)
 
 
 def _link_package(venv: Path, version: str) -> None:
