@@ -1,0 +1,201 @@
+"""A `Scene` as RViz/Foxglove markers and as TF, without ROS (see `scene_messages` for `make`).
+
+TF tree: image frame -> `<prefix>left_wrist` -> `<prefix>left_index_tip` …; image frame -> `<prefix>object_<name>`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hand_pose_ros.geometry.wrist import matrix_to_quaternion, wrist_rotation
+from hand_pose_ros.skeleton import BONES, FINGERS, JOINT_NAMES, WRIST, Side
+from hand_pose_ros.sources.scene_messages import (
+    Make,
+    header_of,
+    object_pose,
+    points,
+    pose,
+    quaternion,
+    vector,
+)
+from hand_pose_ros.types import HandEstimate, ObjectEstimate, Scene
+
+# One colour per finger (thumb to little), the same on both hands.
+FINGER_COLORS: Final = (
+    (0.90, 0.10, 0.29),
+    (0.96, 0.51, 0.19),
+    (1.00, 0.88, 0.10),
+    (0.24, 0.71, 0.29),
+    (0.26, 0.39, 0.85),
+)
+SIDE_COLORS: Final = {Side.LEFT: (0.30, 0.75, 0.95), Side.RIGHT: (0.95, 0.60, 0.35)}
+_WHITE: Final = (1.0, 1.0, 1.0)
+_BONE_WIDTH: Final = 0.006
+_JOINT_SIZE: Final = 0.009
+_TEXT_SIZE: Final = 0.025
+_ABOVE: Final = np.array([0.0, -0.03, 0.0])  # up in an optical frame, so that the text does not cover the hand
+_IDENTITY: Final = (0.0, 0.0, 0.0, 1.0)
+# visualization_msgs/Marker constants.
+_ADD, _DELETE_ALL = 0, 3
+_CUBE, _LINE_LIST, _SPHERE_LIST, _TEXT, _TRIANGLE_LIST = 1, 5, 7, 9, 11
+
+
+def marker_array(make: Make, scene: Scene, faces: Mapping[Side, NDArray[Any]] | None = None) -> Any:
+    """MarkerArray: bones, joints and label of each hand, its mesh where `faces` (F, 3) are given, boxes of objects.
+
+    Begins with DELETEALL, so that what was shown before goes.
+    """
+    header = header_of(make, scene.stamp_ns, scene.frame_id)
+    markers = [make("visualization_msgs/msg/Marker", header=header, action=_DELETE_ALL)]
+    for index, hand in enumerate(scene.hands):
+        markers += [_bones(make, hand, header, index), _joints(make, hand, header, index)]
+        markers.append(_label(make, hand, header, index))
+        if faces is not None and hand.vertices is not None:
+            markers.append(_mesh(make, hand, header, index, faces[hand.side]))
+    markers += [_box(make, item, header, index) for index, item in enumerate(scene.objects)]
+    return make("visualization_msgs/msg/MarkerArray", markers=markers)
+
+
+def transforms(make: Make, scene: Scene, prefix: str = "", joints: bool = False) -> Any:
+    """TFMessage of wrists, on request of every joint, and of objects.
+
+    Of two hands of one side the one with the higher score is taken: frame names are unique.
+    """
+    best: dict[Side, HandEstimate] = {}
+    for hand in scene.hands:
+        if hand.side not in best or hand.score > best[hand.side].score:
+            best[hand.side] = hand
+    frames = []
+    for hand in best.values():
+        wrist = wrist_frame(hand.side, prefix)
+        frames.append(_stamped(make, scene, scene.frame_id, wrist, hand.wrist.position, hand.wrist.quaternion))
+        if joints:
+            frames += _joint_frames(make, scene, hand, prefix)
+    for item in scene.objects:
+        rotation = matrix_to_quaternion(item.rotation.astype(np.float64))
+        frame = object_frame(item.name, prefix)
+        frames.append(_stamped(make, scene, scene.frame_id, frame, item.translation, rotation))
+    return make("tf2_msgs/msg/TFMessage", transforms=frames)
+
+
+def wrist_frame(side: Side, prefix: str = "") -> str:
+    """The name of a wrist's frame."""
+    return f"{prefix}{side.value}_wrist"
+
+
+def object_frame(name: str, prefix: str = "") -> str:
+    """The name of an object's frame; characters that TF names should not have become underscores."""
+    return f"{prefix}object_{re.sub(r'[^A-Za-z0-9_]', '_', name)}"
+
+
+def _marker(make: Make, header: Any, namespace: str, index: int, kind: int, scale: Iterable[float], **more: Any) -> Any:
+    fields = {"pose": pose(make, (0.0, 0.0, 0.0), _IDENTITY), "color": _color(make, _WHITE), **more}
+    return make(
+        "visualization_msgs/msg/Marker",
+        header=header,
+        ns=namespace,
+        id=index,
+        type=kind,
+        action=_ADD,
+        scale=vector(make, "Vector3", scale),
+        **fields,
+    )
+
+
+def _color(make: Make, rgb: tuple[float, float, float], alpha: float = 1.0) -> Any:
+    return make("std_msgs/msg/ColorRGBA", r=rgb[0], g=rgb[1], b=rgb[2], a=alpha)
+
+
+def _joint_colors(make: Make, hand: HandEstimate) -> list[Any]:
+    """Of the 21 joints: the finger's colour, white for the wrist, grey where a joint is not to be relied on."""
+    colors = [_color(make, _WHITE)]
+    for finger in range(len(FINGERS)):
+        colors += [_color(make, FINGER_COLORS[finger])] * 4
+    grey = _color(make, (0.5, 0.5, 0.5), 0.4)
+    return [color if valid else grey for color, valid in zip(colors, hand.joint_valid.tolist(), strict=True)]
+
+
+def _bones(make: Make, hand: HandEstimate, header: Any, index: int) -> Any:
+    joints, colors = points(make, hand.joints), _joint_colors(make, hand)
+    return _marker(
+        make,
+        header,
+        f"{hand.side.value}_bones",
+        index,
+        _LINE_LIST,
+        (_BONE_WIDTH, 0.0, 0.0),
+        points=[joints[end] for bone in BONES for end in bone],
+        colors=[colors[child] for _, child in BONES for _ in range(2)],
+    )
+
+
+def _joints(make: Make, hand: HandEstimate, header: Any, index: int) -> Any:
+    namespace = f"{hand.side.value}_joints"
+    given = {"points": points(make, hand.joints), "colors": _joint_colors(make, hand)}
+    return _marker(make, header, namespace, index, _SPHERE_LIST, (_JOINT_SIZE,) * 3, **given)
+
+
+def _label(make: Make, hand: HandEstimate, header: Any, index: int) -> Any:
+    return _marker(
+        make,
+        header,
+        f"{hand.side.value}_label",
+        index,
+        _TEXT,
+        (0.0, 0.0, _TEXT_SIZE),
+        pose=pose(make, hand.joints.astype(np.float64).min(axis=0) + _ABOVE, _IDENTITY),
+        color=_color(make, SIDE_COLORS[hand.side]),
+        text=f"{hand.side.value} {hand.track_id} {hand.score:.2f}",
+    )
+
+
+def _mesh(make: Make, hand: HandEstimate, header: Any, index: int, faces: NDArray[Any]) -> Any:
+    # Corners are shared objects: making 778 points is the cost, not listing 4614.
+    corners = points(make, np.asarray(hand.vertices))
+    return _marker(
+        make,
+        header,
+        f"{hand.side.value}_mesh",
+        index,
+        _TRIANGLE_LIST,
+        (1.0, 1.0, 1.0),
+        points=[corners[i] for i in faces.ravel().tolist()],
+        color=_color(make, SIDE_COLORS[hand.side], 0.9),
+    )
+
+
+def _box(make: Make, item: ObjectEstimate, header: Any, index: int) -> Any:
+    look = {"pose": object_pose(make, item), "color": _color(make, (0.6, 0.6, 0.9), 0.5)}
+    return _marker(make, header, f"object_{item.name}", index, _CUBE, item.extent.tolist(), **look)
+
+
+def _joint_frames(make: Make, scene: Scene, hand: HandEstimate, prefix: str) -> list[Any]:
+    """Joints relative to the wrist frame, turned as it is: what retargeting wants to read."""
+    rotation = wrist_rotation(hand.joints, hand.side)
+    relative = (hand.joints.astype(np.float64) - hand.wrist.position) @ rotation
+    parent = wrist_frame(hand.side, prefix)
+    return [
+        _stamped(make, scene, parent, f"{prefix}{hand.side.value}_{name}", relative[index], _IDENTITY)
+        for index, name in enumerate(JOINT_NAMES)
+        if index != WRIST
+    ]
+
+
+def _stamped(
+    make: Make, scene: Scene, parent: str, child: str, translation: Iterable[float], rotation: Iterable[float]
+) -> Any:
+    return make(
+        "geometry_msgs/msg/TransformStamped",
+        header=header_of(make, scene.stamp_ns, parent),
+        child_frame_id=child,
+        transform=make(
+            "geometry_msgs/msg/Transform",
+            translation=vector(make, "Vector3", translation),
+            rotation=quaternion(make, rotation),
+        ),
+    )
