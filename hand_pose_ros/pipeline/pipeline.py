@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 import cv2
 
@@ -21,6 +21,9 @@ from hand_pose_ros.pipeline.timing import StageTimer
 from hand_pose_ros.pipeline.tracking import SIDE_DOUBT, SIDE_PATIENCE, Track, Tracker, credibility
 from hand_pose_ros.skeleton import Side
 from hand_pose_ros.types import FloatArray, Frame, HandDetection, HandEstimate, Intrinsics, Scene
+
+# Metadata that says how to feed the network; `require_contract` has checked it, diagnostics need not repeat it.
+_CONTRACT_KEYS: Final = ("input.", "output.", "joint_order")
 
 
 class Finder(Protocol):
@@ -110,7 +113,8 @@ class Pipeline:
             engine = getattr(part, "engine", None)
             if engine is not None:
                 description[f"{role}_engine"] = engine.description
-                description.update({f"{role}.{key}": value for key, value in engine.metadata.items()})
+                facts = {key: value for key, value in engine.metadata.items() if not key.startswith(_CONTRACT_KEYS)}
+                description.update({f"{role}.{key}": value for key, value in facts.items()})
         return description
 
     def _watch_stream(self, frame: Frame) -> None:
