@@ -20,9 +20,10 @@ from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from hand_pose_ros.config import ConfigError, SyncConfig, TopicConfig
-from hand_pose_ros.ros.images import color_from_message, depth_from_message, intrinsics_from_message
-from hand_pose_ros.ros.messages import stamp_ns
+from hand_pose_ros.ros.images import color_from_message
+from hand_pose_ros.sources.image_messages import depth_of, intrinsics_of
 from hand_pose_ros.sources.pairing import StampPairer
+from hand_pose_ros.sources.scene_messages import stamp_of
 from hand_pose_ros.types import Frame, InvalidData
 
 COLOR: Final = "color"
@@ -63,14 +64,14 @@ class ReceivedFrame:
         """
         messages = {name: deserialize_message(item.data, item.message_type) for name, item in self.images.items()}
         color = color_from_message(messages[COLOR]) if COLOR in messages else None
-        depth = depth_from_message(messages[DEPTH]) if DEPTH in messages else None
+        depth = depth_of(messages[DEPTH]) if DEPTH in messages else None
         if color is not None and depth is not None and color.shape[:2] != depth.shape:
             raise InvalidData(
                 f"depth image: expected the colour image's size {color.shape[1]}x{color.shape[0]}, got "
                 f"{depth.shape[1]}x{depth.shape[0]}; subscribe to the depth aligned to colour (align_depth.enable)"
             )
         header = messages[COLOR if COLOR in messages else DEPTH].header
-        return Frame(stamp_ns(header), header.frame_id, intrinsics_from_message(self.info), color, depth)
+        return Frame(stamp_of(header), header.frame_id, intrinsics_of(self.info), color, depth)
 
 
 class Inputs:

@@ -14,9 +14,9 @@ from visualization_msgs.msg import MarkerArray
 
 from hand_pose_ros.config import PublishConfig
 from hand_pose_ros.msg import HandArray, HandMeshArray, HandMeshTopology, ObjectPoseArray
-from hand_pose_ros.ros import markers, messages, tf
-from hand_pose_ros.ros.images import message_from_color
+from hand_pose_ros.ros.message_classes import make
 from hand_pose_ros.skeleton import Side
+from hand_pose_ros.sources import image_messages, scene_markers, scene_messages
 from hand_pose_ros.types import Frame, Scene
 from hand_pose_ros.visualization.overlay import background, draw_scene
 
@@ -51,7 +51,6 @@ class Outputs:
         self._topology = create(HandMeshTopology, "~/mesh_topology", LATCHED_QOS)
         self._objects = create(ObjectPoseArray, "~/objects", OUTPUT_QOS)
         self._markers = create(MarkerArray, "~/markers", OUTPUT_QOS)
-        self._mesh_markers = create(MarkerArray, "~/mesh_markers", OUTPUT_QOS)
         self._overlay = create(Image, "~/overlay", OUTPUT_QOS)
         self._tf = create(TFMessage, "/tf", _TF_QOS)
 
@@ -63,7 +62,6 @@ class Outputs:
             self._topology,
             self._objects,
             self._markers,
-            self._mesh_markers,
             self._overlay,
             self._tf,
         ):
@@ -72,7 +70,7 @@ class Outputs:
     def latch(self, hand_model: str, num_vertices: int) -> None:
         """Send what does not change: the triangles of the meshes."""
         left, right = self._faces[Side.LEFT], self._faces[Side.RIGHT]
-        self._topology.publish(messages.mesh_topology(hand_model, num_vertices, left, right))
+        self._topology.publish(scene_messages.mesh_topology(make, hand_model, num_vertices, left, right))
 
     def publish(self, frame: Frame, seen: Scene, scene: Scene) -> None:
         """Send one result.
@@ -84,25 +82,24 @@ class Outputs:
         """
         config = self.config
         size = (frame.intrinsics.width, frame.intrinsics.height)
-        self._hands.publish(messages.hand_array(scene, size))
-        self._objects.publish(messages.object_array(scene))
+        self._hands.publish(scene_messages.hand_array(make, scene, size))
+        self._objects.publish(scene_messages.object_array(make, scene))
         if config.meshes:
-            self._meshes.publish(messages.mesh_array(scene))
+            self._meshes.publish(scene_messages.mesh_array(make, scene))
         if config.tf:
-            transforms = tf.transforms(scene, config.tf_prefix, config.tf_joints)
-            if transforms:
-                self._tf.publish(TFMessage(transforms=transforms))
+            frames = scene_markers.transforms(make, scene, config.tf_prefix, config.tf_joints)
+            if frames.transforms:
+                self._tf.publish(frames)
         self._publish_pictures(frame, seen, scene)
 
     def _publish_pictures(self, frame: Frame, seen: Scene, scene: Scene) -> None:
         """What people look at: built only while somebody does."""
         if _wanted(self._markers):
-            self._markers.publish(markers.skeleton_markers(scene))
-        if _wanted(self._mesh_markers):
-            self._mesh_markers.publish(markers.mesh_markers(scene, self._faces))
+            self._markers.publish(scene_markers.marker_array(make, scene, self._faces))
         if _wanted(self._overlay):
             picture = draw_scene(background(frame), seen, frame.intrinsics, self._faces)
-            self._overlay.publish(message_from_color(picture, messages.header_of(seen)))
+            header = scene_messages.header_of(make, seen.stamp_ns, seen.frame_id)
+            self._overlay.publish(image_messages.color_image(make, header, picture))
 
 
 def _wanted(publisher: Any) -> bool:
