@@ -12,7 +12,7 @@ from torch.nn import functional
 from hand_pose_ros.networks.keypoint_fusion import awr
 from hand_pose_ros.networks.keypoint_fusion.config import MAP_SIZE, Variant
 from hand_pose_ros.networks.keypoint_fusion.coords import CropGeometry, pixel_axis, pixel_grid, xyz_to_uvd
-from hand_pose_ros.networks.keypoint_fusion.output import KeypointFusionOutput
+from hand_pose_ros.networks.keypoint_fusion.output import KeypointFusionOutput, SupervisedOutput
 
 # Where the published SmoothL1 turns from square to line, in normalised units.
 KNEE: Final = 0.01
@@ -82,7 +82,7 @@ def heat_maps(joints_uvd: Tensor, sigma: float) -> Tensor:
 
 
 def keypoint_fusion_loss(
-    output: KeypointFusionOutput,
+    output: SupervisedOutput,
     targets: KeypointFusionTargets,
     geometry: CropGeometry,
     config: KeypointFusionLossConfig | None = None,
@@ -104,14 +104,14 @@ def keypoint_fusion_loss(
     for stage, weights in enumerate(output.spatial_weights, start=1):
         sigma = config.heat_sigmas[min(stage, len(config.heat_sigmas)) - 1]
         terms[f"spatial_{stage}"] = config.spatial * smooth_l1(weights, heat_maps(uvd, sigma), has_joints)
-    if config.variant != "authors":
+    if isinstance(output, KeypointFusionOutput) and config.variant != "authors":
         terms.update(_existence_terms(output, targets, config))
     terms["total"] = torch.stack(list(terms.values())).sum()
     return terms
 
 
 def _branch_terms(
-    output: KeypointFusionOutput,
+    output: SupervisedOutput,
     uvd: Tensor,
     depth_weight: Tensor,
     rgb_weight: Tensor,

@@ -33,10 +33,11 @@ def foreground(depth_small: Tensor) -> Tensor:
     return (depth_small < BACKGROUND).flatten(2).to(depth_small.dtype)
 
 
-def read_out(maps: Tensor, depth_small: Tensor, grid: Tensor) -> Votes:
+def read_out(maps: Tensor, depth_small: Tensor, grid: Tensor, mask_depth: bool = True) -> Votes:
     """Joints from a (B, 105, S, S) map, the (B, 1, S, S) depth it refers to and the (P, 2) pixel grid.
 
-    A crop without any reading gives the plain mean of its pixels at the cube's centre depth: finite, and central.
+    A crop without any reading gives the plain mean of its pixels at the cube's centre depth: finite, and central. (The
+    published code, `mask_depth=False`, puts it on the cube's far face.)
     """
     batch, _, size, _ = maps.shape
     pixels = size * size
@@ -45,7 +46,8 @@ def read_out(maps: Tensor, depth_small: Tensor, grid: Tensor) -> Votes:
     reach = KERNEL * (1 - maps[:, CLOSENESS].reshape(batch, NUM_JOINTS, pixels) * mask)
     logits = maps[:, WEIGHTS].reshape(batch, NUM_JOINTS, pixels) * mask - 1e8 * (1 - mask)
     weights = torch.softmax(logits, dim=2)
-    origin = torch.cat((grid.t()[None].expand(batch, 2, pixels), depth_small.flatten(2) * mask), dim=1)
+    depth = depth_small.flatten(2) * mask if mask_depth else depth_small.flatten(2)
+    origin = torch.cat((grid.t()[None].expand(batch, 2, pixels), depth), dim=1)
     votes = vectors * (reach * mask)[:, :, None] + origin[:, None]
     joints = (votes @ weights[..., None])[..., 0]
     with torch.no_grad():

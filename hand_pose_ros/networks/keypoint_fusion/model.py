@@ -7,8 +7,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from hand_pose_ros.networks.backbones import ResNetEncoder
 from hand_pose_ros.networks.keypoint_fusion import awr
+from hand_pose_ros.networks.keypoint_fusion.branch import Branch
 from hand_pose_ros.networks.keypoint_fusion.config import MAP_SIZE, KeypointFusionConfig
 from hand_pose_ros.networks.keypoint_fusion.coords import (
     CropGeometry,
@@ -16,37 +16,13 @@ from hand_pose_ros.networks.keypoint_fusion.coords import (
     pixel_grid,
     uvd_to_xyz,
 )
-from hand_pose_ros.networks.keypoint_fusion.decoder import PixelHeads, UNetDecoder
+from hand_pose_ros.networks.keypoint_fusion.decoder import PixelHeads
 from hand_pose_ros.networks.keypoint_fusion.output import KeypointFusionOutput
 from hand_pose_ros.networks.keypoint_fusion.points import front_surface
 from hand_pose_ros.networks.keypoint_fusion.stage import FusionStage, StageInput, StageOutput
 from hand_pose_ros.skeleton import NUM_JOINTS
 
 PRESENCE_WIDTH = 64
-
-
-class Branch(nn.Module):
-    """Encoder, decoder and pixel heads of one modality."""
-
-    def __init__(
-        self,
-        channels: int,
-        widths: tuple[int, int, int, int],
-        blocks: tuple[int, int, int, int],
-        stem_kernel: int,
-        features: int,
-        refine: bool,
-    ) -> None:
-        super().__init__()
-        self.encoder = ResNetEncoder(channels, widths, blocks, stem_kernel)
-        self.decoder = UNetDecoder(widths, features, refine)
-        self.heads = PixelHeads(features)
-
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(B, channels, 128, 128) -> maps (B, 105, 32, 32), features (B, C, 32, 32), pooled deep features (B, W)."""
-        encoded = self.encoder(image)
-        features = self.decoder(encoded)
-        return self.heads(features), features, encoded[3].mean(dim=(2, 3))
 
 
 class KeypointFusion(nn.Module):

@@ -2,9 +2,30 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from torch import Tensor
+
+
+class SupervisedOutput(Protocol):
+    """What the paper's losses read; both variants' outputs have it. Fields as in `KeypointFusionOutput`."""
+
+    @property
+    def initial_uvd(self) -> Tensor: ...
+    @property
+    def depth_map(self) -> Tensor: ...
+    @property
+    def rgb_map(self) -> Tensor: ...
+    @property
+    def depth_small(self) -> Tensor: ...
+    @property
+    def refined(self) -> tuple[Tensor, ...]: ...
+    @property
+    def final(self) -> tuple[Tensor, ...]: ...
+    @property
+    def spatial_weights(self) -> tuple[Tensor, ...]: ...
+    @property
+    def has_rgb(self) -> Tensor: ...
 
 
 class KeypointFusionOutput(NamedTuple):
