@@ -1,0 +1,149 @@
+"""Hands with their forearms: where they come from, how the wrist bends, what they wear."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from hand_pose_ros.datasets.synthetic.materials import sample_material
+from hand_pose_ros.datasets.synthetic.placement import between, frame_along, rotation_about, unit
+from hand_pose_ros.datasets.synthetic.skin import sample_skin
+from hand_pose_ros.datasets.synthetic.spec import (
+    FOREARM_LABEL,
+    HandTruth,
+    Label,
+    Material,
+    Pattern,
+    Primitive,
+    Shape,
+    Skin,
+)
+from hand_pose_ros.hand_model.model import MIRROR_AXIS_ANGLE, HandModel
+from hand_pose_ros.hand_model.pose_prior import sample_betas, sample_pose
+from hand_pose_ros.skeleton import Side
+from hand_pose_ros.types import DoubleArray, FloatArray, ManoParameters
+
+# Half width and half thickness (m) of the bundled hand at its wrist; betas change them little.
+WRIST_RADII = np.array([0.0275, 0.0195])
+# Where forearms come from: below, right, left, behind the hand (facing the camera), from the camera's side.
+ELBOW_DIRECTIONS = np.array(
+    [(0.0, 1.0, 0.1), (1.0, 0.4, 0.2), (-1.0, 0.4, 0.2), (0.0, 0.4, 1.0), (0.0, 0.6, -0.8)], dtype=np.float64
+)
+
+
+def sample_elbow_direction(rng: np.random.Generator) -> DoubleArray:
+    """Unit vector wrist -> elbow: mostly from below, the sides, behind or the camera; sometimes from anywhere."""
+    if rng.random() < 0.3:
+        return unit(rng.standard_normal(3))
+    main = ELBOW_DIRECTIONS[int(rng.integers(len(ELBOW_DIRECTIONS)))]
+    return unit(unit(main) + 0.5 * rng.standard_normal(3))
+
+
+def sample_hand(rng: np.random.Generator, model: HandModel, place: DoubleArray, pose: FloatArray) -> HandTruth:
+    """A hand whose mean joint is at `place` (3,), in `pose` (45,), with random orientation, shape and skin."""
+    elbow_direction = sample_elbow_direction(rng)
+    # Rest pose: fingers along -x, so the forearm leaves along +x; palm -y; flexion turns about z, deviation about y.
+    forearm_frame = frame_along(elbow_direction, float(rng.uniform(0.0, 2.0 * np.pi)))[:, [2, 0, 1]]
+    flexion = float(np.clip(rng.normal(0.0, 0.35), -1.1, 1.1))
+    deviation = float(np.clip(rng.normal(0.0, 0.15), -0.4, 0.4))
+    rotation = forearm_frame @ rotation_about(2, flexion) @ rotation_about(1, deviation)
+    orient = cv2.Rodrigues(rotation)[0].reshape(3).astype(np.float32)
+    betas = sample_betas(rng).astype(np.float32)
+    at_origin = model.forward(orient, pose, betas, np.zeros(3, dtype=np.float32))
+    transl = (place - at_origin.joints.mean(axis=0)).astype(np.float32)
+    joints = (at_origin.joints + transl).astype(np.float32)
+    length = float(rng.uniform(0.2, 0.28))
+    return HandTruth(
+        side=model.side,
+        joints=joints,
+        vertices=(at_origin.vertices + transl).astype(np.float32),
+        mano=ManoParameters(orient, pose.astype(np.float32), betas, transl),
+        skin=sample_skin(rng),
+        elbow=(joints[0] + length * elbow_direction).astype(np.float32),
+    )
+
+
+def side_pose(rng: np.random.Generator, side: Side) -> FloatArray:
+    """A random pose (45,) of a hand of this side."""
+    pose = sample_pose(rng).astype(np.float32)
+    if side is Side.LEFT:
+        pose = (pose.reshape(15, 3) * MIRROR_AXIS_ANGLE).reshape(45)
+    return pose
+
+
+def forearm(rng: np.random.Generator, hand: HandTruth, model: HandModel) -> list[Primitive]:
+    """The forearm that continues the hand at its wrist, with or without a sleeve, watch or cuff."""
+    rotation = cv2.Rodrigues(hand.mano.global_orient.astype(np.float64))[0]
+    wrist, elbow = hand.joints[0].astype(np.float64), hand.elbow.astype(np.float64)
+    size = float(np.linalg.norm(hand.joints[9] - hand.joints[0])) / float(np.linalg.norm(model.joint_template[4]))
+    radii = WRIST_RADII * size * rng.uniform(0.94, 1.06, 2)
+    # The wrist joint lies 2 mm above the middle of the cross-section.
+    start = wrist + rotation @ np.array([0.0, -0.002, 0.0]) + 0.008 * unit(elbow - wrist)
+    taper, bulge = float(rng.uniform(1.25, 1.75)), float(rng.uniform(0.0, 0.2))
+    label = FOREARM_LABEL[hand.side]
+    arm = Primitive(
+        Shape.CAPSULE,
+        between(start, elbow, radii, rotation[:, 2]),
+        skin_material(hand.skin),
+        label,
+        taper=taper,
+        bulge=bulge,
+        cap=float(0.02 / np.linalg.norm(elbow - start)),
+    )
+    parts = [arm]
+    kind = rng.random()
+    if kind < 0.5:
+        parts.append(_sleeve(rng, start, elbow, radii, rotation[:, 2], taper, label))
+    elif kind < 0.6:
+        parts.append(_watch(rng, start, elbow, radii, rotation[:, 2], label))
+    return parts
+
+
+def _sleeve(
+    rng: np.random.Generator,
+    start: DoubleArray,
+    elbow: DoubleArray,
+    radii: DoubleArray,
+    axis: DoubleArray,
+    taper: float,
+    label: Label,
+) -> Primitive:
+    # Half of the sleeves reach the wrist, some cover the heel of the hand.
+    begin = float(rng.uniform(-0.1, 0.15) if rng.random() < 0.5 else rng.uniform(0.1, 0.8))
+    from_point = start + begin * (elbow - start)
+    thickness = float(rng.uniform(1.06, 1.6)) * (1.0 + (taper - 1.0) * max(begin, 0.0) * 1.3)
+    return Primitive(
+        Shape.CAPSULE,
+        between(from_point, elbow + 0.02 * unit(elbow - start), radii * thickness, axis),
+        sample_material(rng),
+        label,
+        taper=float(rng.uniform(1.0, 1.4)),
+        bulge=float(rng.uniform(-0.05, 0.15)),
+        cap=0.02,
+    )
+
+
+def _watch(
+    rng: np.random.Generator,
+    start: DoubleArray,
+    elbow: DoubleArray,
+    radii: DoubleArray,
+    axis: DoubleArray,
+    label: Label,
+) -> Primitive:
+    along = unit(elbow - start)
+    from_point = start + along * float(rng.uniform(0.005, 0.03))
+    width = float(rng.uniform(0.008, 0.03))
+    return Primitive(
+        Shape.CYLINDER,
+        between(from_point, from_point + width * along, radii * float(rng.uniform(1.1, 1.35)), axis),
+        sample_material(rng),
+        label,
+    )
+
+
+def skin_material(skin: Skin) -> Material:
+    """The forearm's skin: that of the back of the hand."""
+    red, green, blue = skin.back
+    second = (red * 0.95, green * 0.87, blue * 0.84)
+    return Material(skin.back, second, Pattern.BLOTCHES, 60.0, skin.noise, skin.specular, skin.offset)

@@ -1,0 +1,114 @@
+"""Random scenes: deterministic in the generator given."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+from hand_pose_ros.datasets.synthetic.arms import forearm, sample_hand, side_pose
+from hand_pose_ros.datasets.synthetic.materials import sample_lighting
+from hand_pose_ros.datasets.synthetic.photometry import sample_photometry
+from hand_pose_ros.datasets.synthetic.placement import unit
+from hand_pose_ros.datasets.synthetic.props import body, clutter, held_object, occluder, walls
+from hand_pose_ros.datasets.synthetic.skin import hand_models
+from hand_pose_ros.datasets.synthetic.spec import HandTruth, ObjectTruth, Primitive, SceneSpec, SyntheticConfig
+from hand_pose_ros.geometry.camera import back_project
+from hand_pose_ros.hand_model.model import HandModel
+from hand_pose_ros.skeleton import Side
+from hand_pose_ros.types import DoubleArray, FloatArray, Intrinsics
+
+
+@lru_cache(maxsize=1)
+def models() -> dict[Side, HandModel]:
+    """The bundled hands, loaded once."""
+    return hand_models()
+
+
+def sample_camera(rng: np.random.Generator) -> Intrinsics:
+    """A 640x480 camera as RGB-D sensors have them: focal length 380 to 650 px, principal point near the middle."""
+    focal = float(rng.uniform(380.0, 650.0))
+    aspect = float(rng.normal(1.0, 0.003))
+    cx, cy = 319.5 + rng.normal(0.0, 6.0), 239.5 + rng.normal(0.0, 6.0)
+    return Intrinsics(focal, focal * aspect, float(cx), float(cy), 640, 480)
+
+
+def _sample_place(rng: np.random.Generator, camera: Intrinsics, config: SyntheticConfig) -> DoubleArray:
+    """Where a hand is: mostly wholly in the picture if there is room, else anywhere, now and then half out of it."""
+    z = float(rng.uniform(config.min_distance, config.max_distance))
+    margin = 0.1 * camera.fx / z if rng.random() < 0.8 else rng.uniform(-0.02, 0.1) * camera.width
+    low_u, low_v = min(margin, 0.45 * camera.width), min(margin, 0.45 * camera.height)
+    u = rng.uniform(low_u, camera.width - low_u)
+    v = rng.uniform(low_v, camera.height - low_v)
+    return back_project(np.array([u, v]), np.asarray(z), camera)
+
+
+def _second_place(rng: np.random.Generator, first: HandTruth) -> DoubleArray:
+    """Beside the first hand: from touching to an arm's width away."""
+    direction = unit(rng.standard_normal(3) * np.array([1.0, 0.6, 0.6]))
+    distance = float(np.exp(rng.uniform(np.log(0.06), np.log(0.45))))
+    place = first.center.astype(np.float64) + distance * direction
+    place[2] = max(place[2], 0.2)
+    return place
+
+
+def _apart(hand: HandTruth, other: HandTruth, least: float = 0.028) -> bool:
+    """Whether no two joints of the hands are nearer than `least` metres."""
+    gap = hand.joints[:, None] - other.joints[None]
+    return bool((gap * gap).sum(axis=-1).min() > least * least)
+
+
+def sample_hands(
+    rng: np.random.Generator, camera: Intrinsics, config: SyntheticConfig, first: Side | None
+) -> tuple[HandTruth, ...]:
+    """One or two hands; `first` is the side of the one that is placed in the picture (None: either)."""
+    side = first or (Side.RIGHT if rng.random() < 0.5 else Side.LEFT)
+    place = _sample_place(rng, camera, config)
+    hands = [sample_hand(rng, models()[side], place, side_pose(rng, side))]
+    if rng.random() < config.second_hand:
+        for _ in range(4):
+            place = _second_place(rng, hands[0])
+            second = sample_hand(rng, models()[side.other], place, side_pose(rng, side.other))
+            if _apart(hands[0], second):
+                hands.append(second)
+                break
+    return tuple(hands)
+
+
+def sample_scene(rng: np.random.Generator, config: SyntheticConfig, first: Side | None = None) -> SceneSpec:
+    """A scene with one or two hands for a random 640x480 camera; `first` fixes the side of the main hand."""
+    camera = sample_camera(rng)
+    hands = sample_hands(rng, camera, config, first)
+    primitives, objects = _surroundings(rng, hands, config)
+    return SceneSpec(camera, hands, tuple(primitives), tuple(objects), sample_lighting(rng), sample_photometry(rng))
+
+
+def sample_empty_scene(rng: np.random.Generator, config: SyntheticConfig) -> SceneSpec:
+    """A scene without a hand: what was around one, or a body with its forearms out of sight."""
+    camera = sample_camera(rng)
+    hands = sample_hands(rng, camera, config, None)
+    primitives, objects = _surroundings(rng, hands, config)
+    kept = tuple(p for p in primitives if p.label not in (3, 4))
+    return SceneSpec(camera, (), kept, tuple(objects), sample_lighting(rng), sample_photometry(rng))
+
+
+def _surroundings(
+    rng: np.random.Generator, hands: tuple[HandTruth, ...], config: SyntheticConfig
+) -> tuple[list[Primitive], list[ObjectTruth]]:
+    primitives: list[Primitive] = []
+    objects: list[ObjectTruth] = []
+    for hand in hands:
+        primitives += forearm(rng, hand, models()[hand.side])
+        if rng.random() < config.held_object:
+            held = held_object(rng, hand)
+            if held is not None:
+                primitives.append(held[0])
+                objects.append(held[1])
+    if rng.random() < config.occluder:
+        primitives.append(occluder(rng, hands[0]))
+    primitives += body(rng, hands[0], config.body)
+    count = int(rng.integers(0, config.max_clutter + 1)) if rng.random() < 0.7 else 0
+    primitives += clutter(rng, hands[0].center.astype(np.float64), count)
+    points: FloatArray = np.concatenate([hand.joints for hand in hands])
+    primitives += walls(rng, points, config.background)
+    return primitives, objects

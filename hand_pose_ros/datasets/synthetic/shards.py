@@ -1,0 +1,198 @@
+"""Data sets on disk: `python -m hand_pose_ros.datasets.synthetic.shards --kind crops --count 40960 --seed 0 --out DIR`.
+
+Layout: DIR/<kind>-<index, 6 digits>/ holds one plain .npy file per array (memory-map with `np.load(..., mmap_mode="r")`)
+for SHARD_SIZE samples (the last shard may hold fewer). Shard `index` depends only on (seed, kind, index): the same
+call gives the same data, with any number of workers. A shard appears under its name only when it is whole; those that
+exist are skipped, so a stopped run goes on where it was.
+
+crops: color (N,160,160,3) uint8 RGB; depth (N,160,160) uint16 in 0.1 mm, 0 = none; intrinsics (N,4) float32 fx fy cx cy;
+  joints (N,21,3) float32 m (zeros for negatives); center (N,3) float32 m; visible (N,21) bool; negative (N,) bool;
+  wrong_side (N,) bool.
+frames: color (N,120,160,3); depth (N,120,160); intrinsics (N,4); present (N,2) bool for [right, left];
+  joints (N,2,21,3); center (N,2,3) mean of the joints; visible (N,2,21).
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hand_pose_ros.datasets.synthetic.spec import SyntheticConfig
+from hand_pose_ros.skeleton import NUM_JOINTS, Side
+from hand_pose_ros.types import FloatArray, Intrinsics
+
+if TYPE_CHECKING:
+    from hand_pose_ros.datasets.synthetic.renderer import Renderer
+    from hand_pose_ros.datasets.synthetic.samples import CropSample, FrameSample
+
+SHARD_SIZE = 1024
+DEPTH_UNIT = 1e-4  # metres
+KINDS = ("crops", "frames")
+SIDES = (Side.RIGHT, Side.LEFT)
+log = logging.getLogger(__name__)
+
+Arrays = dict[str, np.ndarray[Any, Any]]
+
+
+def pack_depth(depth: FloatArray) -> np.ndarray[Any, np.dtype[np.uint16]]:
+    """Metres -> uint16 steps of 0.1 mm; what is beyond 6.5535 m counts as no reading."""
+    steps = np.rint(depth * np.float32(1.0 / DEPTH_UNIT))
+    return np.where(steps < 65536.0, steps, 0.0).astype(np.uint16)
+
+
+def _camera_row(camera: Intrinsics) -> tuple[float, float, float, float]:
+    return camera.fx, camera.fy, camera.cx, camera.cy
+
+
+def crop_record(sample: CropSample) -> Arrays:
+    """The arrays of one crop as they are stored."""
+    return {
+        "color": sample.color,
+        "depth": pack_depth(sample.depth),
+        "intrinsics": np.array(_camera_row(sample.intrinsics), dtype=np.float32),
+        "joints": sample.joints,
+        "center": sample.center,
+        "visible": sample.visible,
+        "negative": np.array(sample.negative),
+        "wrong_side": np.array(sample.wrong_side),
+    }
+
+
+def frame_record(sample: FrameSample) -> Arrays:
+    """The arrays of one whole frame as they are stored."""
+    joints = np.zeros((2, NUM_JOINTS, 3), dtype=np.float32)
+    present, visible = np.zeros(2, dtype=bool), np.zeros((2, NUM_JOINTS), dtype=bool)
+    for hand in sample.hands:
+        slot = SIDES.index(hand.truth.side)
+        present[slot], joints[slot], visible[slot] = True, hand.truth.joints, hand.visible
+    return {
+        "color": sample.color,
+        "depth": pack_depth(sample.depth),
+        "intrinsics": np.array(_camera_row(sample.intrinsics), dtype=np.float32),
+        "present": present,
+        "joints": joints,
+        "center": joints.mean(axis=1),
+        "visible": visible,
+    }
+
+
+_renderer: Renderer | None = None
+
+
+def _process_renderer() -> Renderer:
+    """One renderer per process, made when first needed."""
+    global _renderer
+    if _renderer is None:
+        import cv2
+
+        from hand_pose_ros.datasets.synthetic.renderer import Renderer
+
+        cv2.setNumThreads(1)
+        _renderer = Renderer()
+    return _renderer
+
+
+def make_records(kind: str, seed: int, index: int, count: int, config: SyntheticConfig) -> Iterator[Arrays]:
+    """The samples of one shard, one after the other."""
+    from hand_pose_ros.datasets.synthetic.samples import frame_sample, hand_crop_sample
+
+    renderer = _process_renderer()
+    for number in range(count):
+        rng = np.random.default_rng([seed, KINDS.index(kind), index, number])
+        if kind == "crops":
+            yield crop_record(hand_crop_sample(renderer, rng, config))
+        else:
+            yield frame_record(frame_sample(renderer, rng, config))
+
+
+def write_shard(out: Path, kind: str, seed: int, index: int, count: int, config: SyntheticConfig) -> Path:
+    """Make shard `index` of `count` samples under `out`; returns its folder."""
+    folder = out / f"{kind}-{index:06d}"
+    partial = out / f".{folder.name}.{os.getpid()}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    arrays: Arrays = {}
+    for number, record in enumerate(make_records(kind, seed, index, count, config)):
+        if not arrays:
+            arrays = {name: np.empty((count, *value.shape), value.dtype) for name, value in record.items()}
+        for name, value in record.items():
+            arrays[name][number] = value
+    for name, array in arrays.items():
+        np.save(partial / f"{name}.npy", array)
+    partial.rename(folder)
+    return folder
+
+
+def shard_sizes(count: int) -> list[int]:
+    """Samples per shard for `count` samples in all."""
+    full, rest = divmod(count, SHARD_SIZE)
+    return [SHARD_SIZE] * full + ([rest] if rest else [])
+
+
+def write_shards(
+    out: Path,
+    kind: str,
+    count: int,
+    seed: int,
+    workers: int = 2,
+    config: SyntheticConfig | None = None,
+    on_shard: Callable[[Path], None] | None = None,
+) -> None:
+    """Make all shards that are not there yet; `on_shard` is called with each finished one.
+
+    Raises ValueError for an unknown kind.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"shards: expected a kind among {KINDS}, got {kind!r}")
+    config = config or SyntheticConfig()
+    out.mkdir(parents=True, exist_ok=True)
+    todo = [
+        (index, size) for index, size in enumerate(shard_sizes(count)) if not (out / f"{kind}-{index:06d}").exists()
+    ]
+    # llvmpipe and BLAS would start a thread per core in every worker.
+    for variable in ("LP_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(variable, "1")
+    # OpenGL contexts do not survive a fork.
+    with ProcessPoolExecutor(max_workers=workers, mp_context=get_context("spawn")) as pool:
+        jobs = [pool.submit(write_shard, out, kind, seed, index, size, config) for index, size in todo]
+        for job in as_completed(jobs):
+            folder = job.result()
+            log.info("wrote %s", folder)
+            if on_shard:
+                on_shard(folder)
+
+
+def main() -> None:
+    """Command line."""
+    from tqdm import tqdm
+
+    parser = argparse.ArgumentParser(description="Make synthetic training data (see the module's text for the layout).")
+    parser.add_argument("--kind", choices=KINDS, required=True)
+    parser.add_argument("--count", type=int, required=True, help="samples in all")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--workers", type=int, default=2)
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO)
+    with tqdm(total=len(shard_sizes(options.count)), unit="shard") as bar:
+        write_shards(
+            options.out,
+            options.kind,
+            options.count,
+            options.seed,
+            options.workers,
+            on_shard=lambda _: bar.update() and None,
+        )
+
+
+if __name__ == "__main__":
+    main()
