@@ -51,6 +51,7 @@ class Outputs:
         self._topology = create(HandMeshTopology, "~/mesh_topology", LATCHED_QOS)
         self._objects = create(ObjectPoseArray, "~/objects", OUTPUT_QOS)
         self._markers = create(MarkerArray, "~/markers", OUTPUT_QOS)
+        self._mesh_markers = create(MarkerArray, "~/mesh_markers", OUTPUT_QOS)
         self._overlay = create(Image, "~/overlay", OUTPUT_QOS)
         self._tf = create(TFMessage, "/tf", _TF_QOS)
 
@@ -62,6 +63,7 @@ class Outputs:
             self._topology,
             self._objects,
             self._markers,
+            self._mesh_markers,
             self._overlay,
             self._tf,
         ):
@@ -95,7 +97,9 @@ class Outputs:
     def _publish_pictures(self, frame: Frame, seen: Scene, scene: Scene) -> None:
         """What people look at: built only while somebody does."""
         if _wanted(self._markers):
-            self._markers.publish(scene_markers.marker_array(make, scene, self._faces))
+            self._markers.publish(scene_markers.marker_array(make, scene))
+        if _wanted(self._mesh_markers):
+            self._mesh_markers.publish(scene_markers.mesh_markers(make, scene, self._faces))
         if _wanted(self._overlay):
             picture = draw_scene(background(frame), seen, frame.intrinsics, self._faces)
             header = scene_messages.header_of(make, seen.stamp_ns, seen.frame_id)

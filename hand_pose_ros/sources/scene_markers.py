@@ -61,6 +61,16 @@ def marker_array(make: Make, scene: Scene, faces: Mapping[Side, NDArray[Any]] | 
     return make("visualization_msgs/msg/MarkerArray", markers=markers)
 
 
+def mesh_markers(make: Make, scene: Scene, faces: Mapping[Side, NDArray[Any]]) -> Any:
+    """MarkerArray of the meshes alone: thousands of points that cost rclpy some 10 ms per hand to send."""
+    header = header_of(make, scene.stamp_ns, scene.frame_id)
+    markers = [make("visualization_msgs/msg/Marker", header=header, action=_DELETE_ALL)]
+    for index, hand in enumerate(scene.hands):
+        if hand.vertices is not None:
+            markers.append(_mesh(make, hand, header, index, faces[hand.side]))
+    return make("visualization_msgs/msg/MarkerArray", markers=markers)
+
+
 def transforms(make: Make, scene: Scene, prefix: str = "", joints: bool = False) -> Any:
     """TFMessage of wrists, on request of every joint, and of objects.
 
