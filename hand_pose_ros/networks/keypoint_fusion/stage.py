@@ -11,14 +11,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from hand_pose_ros.networks.keypoint_fusion.aggregation import BallAggregation, SoftAggregation, norm_tokens
 from hand_pose_ros.networks.keypoint_fusion.attention import CrossAttention, JointTransformer
 from hand_pose_ros.networks.keypoint_fusion.config import MAP_SIZE, Widths
 from hand_pose_ros.networks.keypoint_fusion.coords import CropGeometry, pixel_axis, xyz_to_uvd
 from hand_pose_ros.networks.keypoint_fusion.points import offsets, squared_distances
 from hand_pose_ros.skeleton import NUM_JOINTS
 
-# DESA's radii in xyz_nl units (12.5, 25 and 50 mm of a 250 mm cube), here the widths of soft neighbourhoods.
-RADII = (0.1, 0.2, 0.4)
 GEOMETRY_GAMMA = 10.0  # Eq. 2
 HEATMAP_SIGMA = 0.8  # map pixels
 
@@ -48,36 +47,6 @@ class StageOutput(NamedTuple):
     rgb_joints: Tensor
 
 
-class SoftAggregation(nn.Module):
-    """Local aggregation about each joint at three radii (after DESA in IPNet), with soft neighbourhoods.
-
-    For each radius the points' features, relative positions and number are averaged under Gaussian weights instead
-    of being searched with a ball query and max-pooled.
-    """
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.fuse = nn.Linear(len(RADII) * (channels + 4) + channels, channels)
-        self.norm = nn.BatchNorm1d(channels)
-
-    def forward(
-        self, features: Tensor, query: Tensor, points: Tensor, joints: Tensor, squared: Tensor, valid: Tensor
-    ) -> Tensor:
-        """features (B, C, P), query (B, 21, C), points (B, 3, P), squared distances (B, 21, P) -> (B, 21, C)."""
-        pooled = [query]
-        values = torch.cat((features, points), dim=1).transpose(1, 2)
-        channels = features.shape[1]
-        for radius in RADII:
-            near = torch.exp(squared * (-0.5 / radius**2)) * valid
-            count = near.sum(dim=2, keepdim=True)
-            # The one keeps an empty neighbourhood at zero and one lone point from counting fully.
-            mean = (near @ values) / (count + 1)
-            share = count / (count + 1)
-            relative = (mean[..., channels:] - joints * share) / radius
-            pooled += [mean[..., :channels], relative, share]
-        return torch.relu(_norm_tokens(self.norm, self.fuse(torch.cat(pooled, dim=2))))
-
-
 class FusionStage(nn.Module):
     """One stage (paper section "Keypoint-Fusion module"); see `docs/keypoint_fusion.md` for what is repaired."""
 
@@ -91,7 +60,8 @@ class FusionStage(nn.Module):
         self.point_rgb_norm = nn.BatchNorm1d(channels)
         self.joint = nn.Linear(channels + 3, channels)
         self.joint_norm = nn.BatchNorm1d(channels)
-        self.aggregate = SoftAggregation(channels)
+        self.aggregate: SoftAggregation | BallAggregation
+        self.aggregate = BallAggregation(channels) if widths.ball_query else SoftAggregation(channels)
         transformer = (tokens, widths.layers, widths.heads, widths.feed_forward, widths.dropout)
         self.depth_joints = JointTransformer(channels + 3, *transformer)
         self.attend = nn.Conv1d(channels + NUM_JOINTS, NUM_JOINTS, 1)
@@ -133,11 +103,11 @@ class FusionStage(nn.Module):
         """Attention pooling with AWR's weights -> (B, 21, C)."""
         pooled = weights @ features.transpose(1, 2)
         mixed = self.joint(torch.cat((pooled, joints), dim=2))
-        return torch.relu(_norm_tokens(self.joint_norm, mixed))
+        return torch.relu(norm_tokens(self.joint_norm, mixed))
 
     def _rgb(self, given: StageInput, refined: Tensor, previous: Tensor | None) -> tuple[Tensor, Tensor]:
         """Colour features of the joints (B, 21, C) under geometry and heat-map weights, and the latter (B, 21, P)."""
-        heat = _heatmap(given, refined)
+        heat = render_heatmap(given, refined)
         spatial = torch.sigmoid(self.attend(torch.cat((given.rgb_features, heat), dim=1)))
         geometry = given.valid / (GEOMETRY_GAMMA * squared_distances(refined, given.points) + 1)
         share = torch.sigmoid(self.mix)
@@ -148,16 +118,10 @@ class FusionStage(nn.Module):
         return rgb_joints, spatial
 
 
-def _heatmap(given: StageInput, refined: Tensor) -> Tensor:
+def render_heatmap(given: StageInput, refined: Tensor) -> Tensor:
     """(B, 21, P) Gaussians where the joints really project (the published code reads xyz as if it were uvd)."""
     uv = xyz_to_uvd(refined @ given.rotation, given.geometry)[..., :2]
     axis = pixel_axis(MAP_SIZE, uv)
     sigma = HEATMAP_SIGMA * 2 / MAP_SIZE
     along = torch.exp((uv[..., None] - axis).square() * (-0.5 / sigma**2))
     return (along[:, :, 1, :, None] * along[:, :, 0, None, :]).flatten(2)
-
-
-def _norm_tokens(norm: nn.BatchNorm1d, tokens: Tensor) -> Tensor:
-    """Batch norm over the last dimension of (B, N, C)."""
-    flat: Tensor = norm(tokens.flatten(0, 1))
-    return flat.reshape(tokens.shape)
