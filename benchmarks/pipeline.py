@@ -1,0 +1,124 @@
+"""How fast the pipeline is: frames of a recording in, scenes out.
+
+    python benchmarks/pipeline.py [--bag sample/hand_sample.mcap] [--threads 1] [--json out/pipeline.json]
+
+Reading and decoding are not counted. `host` is what is left of a frame without the pose network (infer) and the hand
+finder (find): cropping, lifting, mesh, tracking and bookkeeping. CPU time is of all threads of this process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from hand_pose_ros.config import PipelineConfig, build
+from hand_pose_ros.engines.base import default_threads
+from hand_pose_ros.evaluation.recording import peak_memory_mb
+from hand_pose_ros.evaluation.report import Report, Table, facts
+from hand_pose_ros.pipeline.pipeline import Pipeline
+from hand_pose_ros.pipeline.timing import STAGES
+from hand_pose_ros.sources.bag import BagReader
+from hand_pose_ros.types import Frame
+
+ROOT = Path(__file__).resolve().parents[1]
+WARM_UP = 10
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Wall and CPU seconds and the stages' milliseconds of every frame, and the hands found."""
+
+    wall: tuple[float, ...]
+    cpu: tuple[float, ...]
+    stages: tuple[dict[str, float], ...]
+    hands: tuple[int, ...]
+
+
+def measure(pipeline: Pipeline, frames: Sequence[Frame], repeat: int) -> Measurement:
+    """Process the frames `repeat` times; each pass begins with forgotten hands."""
+    wall: list[float] = []
+    cpu: list[float] = []
+    stages: list[dict[str, float]] = []
+    hands: list[int] = []
+    for frame in frames[:WARM_UP]:
+        pipeline.process(frame)
+    for _ in range(repeat):
+        pipeline.reset()
+        for frame in frames:
+            start, busy = time.perf_counter(), time.process_time()
+            scene = pipeline.process(frame)
+            wall.append(time.perf_counter() - start)
+            cpu.append(time.process_time() - busy)
+            stages.append(dict(scene.timings_ms))
+            hands.append(len(scene.hands))
+    return Measurement(tuple(wall), tuple(cpu), tuple(stages), tuple(hands))
+
+
+def report(result: Measurement, pipeline: Pipeline, frames: Sequence[Frame]) -> Report:
+    """Tables and JSON of a measurement."""
+    columns = {name: np.array([stage[name] for stage in result.stages]) for name in STAGES}
+    columns["host"] = columns["total"] - columns["infer"] - columns["find"]
+    rows = tuple(
+        (name, float(ms.mean()), float(np.percentile(ms, 50)), float(np.percentile(ms, 95)))
+        for name, ms in columns.items()
+    )
+    camera = frames[0].intrinsics
+    summary: dict[str, Any] = {
+        "frames": len(result.wall),
+        "image": f"{camera.width}x{camera.height}",
+        "hands per frame": float(np.mean(result.hands)),
+        "frames per second": len(result.wall) / sum(result.wall),
+        "p50 (ms)": float(np.percentile(result.wall, 50)) * 1e3,
+        "p95 (ms)": float(np.percentile(result.wall, 95)) * 1e3,
+        "CPU time per frame (ms)": float(np.mean(result.cpu)) * 1e3,
+        "peak memory (MB)": peak_memory_mb(),
+        "engine threads": pipeline.config.threads or default_threads(),
+    }
+    tables = (facts("Pipeline", summary), Table("Stages", ("stage", "mean ms", "p50 ms", "p95 ms"), rows, 2))
+    data = {"summary": summary, "pipeline": pipeline.describe(), "counts": dict(pipeline.counts)}
+    return Report("Pipeline benchmark", tables, data)
+
+
+def main() -> None:
+    """Read the recording, measure, print, and write JSON where asked."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bag", type=Path, default=ROOT / "sample" / "hand_sample.mcap", help="recording to use")
+    parser.add_argument("--frames", type=int, default=100, help="at most this many frames of it, held in memory")
+    parser.add_argument("--repeat", type=int, default=2, help="passes over them")
+    parser.add_argument("--model", default=PipelineConfig().model, help="pose model: a name or an .onnx file")
+    parser.add_argument("--finder", default=PipelineConfig().finder.model, help="hand finder: a name or a file")
+    parser.add_argument("--engine", default="auto", help="as the option `engine`")
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads of engine and OpenCV; 0 = half the cores")
+    parser.add_argument("--no-mesh", action="store_true", help="do not fit the hand model")
+    parser.add_argument("--json", type=Path, help="write the figures here")
+    arguments = parser.parse_args()
+    cv2.setNumThreads(arguments.threads or default_threads())
+    values = {
+        "model": arguments.model,
+        "finder.model": arguments.finder,
+        "engine": arguments.engine,
+        "threads": arguments.threads,
+        "mesh": not arguments.no_mesh,
+    }
+    pipeline = Pipeline(build(PipelineConfig, values))
+    with BagReader(arguments.bag) as bag:
+        frames = tuple(islice(bag.frames(), arguments.frames))
+    if not frames:
+        parser.error(f"{arguments.bag} holds no frames")
+    result = report(measure(pipeline, frames, arguments.repeat), pipeline, frames)
+    print(result.text())
+    if arguments.json is not None:
+        arguments.json.parent.mkdir(parents=True, exist_ok=True)
+        arguments.json.write_text(result.json(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
