@@ -1,6 +1,6 @@
 """How fast the pipeline is: frames of a recording in, scenes out.
 
-    python benchmarks/pipeline.py [--bag sample/hand_sample.mcap] [--threads 1] [--json out/pipeline.json]
+    python -m benchmarks.pipeline [--bag sample/hand_sample.mcap] [--threads 1] [--json out/pipeline.json]
 
 Reading and decoding are not counted. `host` is what is left of a frame without the pose network (infer) and the hand
 finder (find): cropping, lifting, mesh, tracking and bookkeeping. CPU time is of all threads of this process.
