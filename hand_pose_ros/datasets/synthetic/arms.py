@@ -73,7 +73,7 @@ def side_pose(rng: np.random.Generator, side: Side) -> FloatArray:
 
 def forearm(rng: np.random.Generator, hand: HandTruth, model: HandModel) -> list[Primitive]:
     """The forearm that continues the hand at its wrist, with or without a sleeve, watch or cuff."""
-    rotation = cv2.Rodrigues(hand.mano.global_orient.astype(np.float64))[0]
+    rotation = np.asarray(cv2.Rodrigues(hand.mano.global_orient.astype(np.float64))[0], dtype=np.float64)
     wrist, elbow = hand.joints[0].astype(np.float64), hand.elbow.astype(np.float64)
     size = float(np.linalg.norm(hand.joints[9] - hand.joints[0])) / float(np.linalg.norm(model.joint_template[4]))
     radii = WRIST_RADII * size * rng.uniform(0.94, 1.06, 2)

@@ -1,8 +1,8 @@
 """Unit meshes of the primitives, made once.
 
 A vertex is (position 3, normal 3, t). The shader places it at `position * (1, 1, cap) * s(t) + (0, 0, t)` with
-s(t) = 1 + (taper - 1) t + bulge sin(pi t), then applies the primitive's affine transform. So boxes and spheres (t = 0) are
-centred on the origin with half size 1; cylinders, capsules and cups run from local z = 0 to 1 with radius 1.
+s(t) = 1 + (taper - 1) t + bulge sin(pi t), then applies the primitive's affine transform. So boxes and spheres (t = 0)
+are centred on the origin with half size 1; cylinders, capsules and cups run from local z = 0 to 1 with radius 1.
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ def _revolved(profile: list[tuple[float, float, float, float, float]]) -> UnitMe
 
 
 def _box() -> UnitMesh:
-    vertices, indices = [], []
+    vertices: list[NDArray[np.float64]] = []
+    indices: list[tuple[int, int, int]] = []
     for axis in range(3):
         for sign in (-1.0, 1.0):
             normal = np.zeros(3)

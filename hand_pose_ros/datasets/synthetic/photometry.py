@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from hand_pose_ros.datasets.synthetic.spec import Photometry
-from hand_pose_ros.types import ByteArray
+from hand_pose_ros.types import ByteArray, FloatArray
 
 
 def sample_photometry(rng: np.random.Generator) -> Photometry:
@@ -39,11 +39,11 @@ def degrade_color(color: ByteArray, photometry: Photometry) -> ByteArray:
         color = cv2.add(color, noise, dtype=cv2.CV_8U)
     if photometry.jpeg_quality > 0:
         _, encoded = cv2.imencode(".jpg", color, [cv2.IMWRITE_JPEG_QUALITY, photometry.jpeg_quality])
-        color = cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED)
+        color = np.asarray(cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED), dtype=np.uint8)
     return color
 
 
-def motion_kernel(length: float, angle: float) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
+def motion_kernel(length: float, angle: float) -> FloatArray:
     """A line of `length` pixels at `angle` radians, sum 1."""
     size = 2 * int(np.ceil(length / 2)) + 1
     kernel = np.zeros((size, size), dtype=np.float32)
@@ -51,4 +51,4 @@ def motion_kernel(length: float, angle: float) -> np.ndarray[tuple[int, int], np
     step = (half * np.cos(angle), half * np.sin(angle))
     start = (round(middle - step[0]), round(middle - step[1]))
     cv2.line(kernel, start, (round(middle + step[0]), round(middle + step[1])), 1.0)
-    return kernel / kernel.sum()
+    return np.asarray(kernel / kernel.sum(), dtype=np.float32)

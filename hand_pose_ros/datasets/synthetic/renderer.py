@@ -35,7 +35,7 @@ def create_context() -> Any:
     except ImportError as error:
         raise RendererUnavailable("rendering needs moderngl: pip install 'hand_pose_ros[synthetic]'") from error
     try:
-        return moderngl.create_context(standalone=True, backend="egl", require=330)
+        return moderngl.create_context(standalone=True, backend="egl", require=330)  # type: ignore[arg-type]
     except Exception as error:  # glcontext and moderngl raise bare Exception
         raise RendererUnavailable(
             f"expected an EGL device with OpenGL 3.3, got: {error}. Install the packages libegl1 and libgl1-mesa-dri "

@@ -119,10 +119,10 @@ def sense(
         return depth_noise(depth, rng, sensor_for(sensor, native, camera.fx), camera)
     # Magnified: the sensor has fewer pixels than this picture.
     ratio = native / camera.fx
-    width, height = max(int(round(camera.width * ratio)), 8), max(int(round(camera.height * ratio)), 8)
+    width, height = max(round(camera.width * ratio), 8), max(round(camera.height * ratio), 8)
     small = cv2.resize(depth, (width, height), interpolation=cv2.INTER_NEAREST)
     noisy = depth_noise(small, rng, sensor, scale_intrinsics(camera, width, height))
-    return cv2.resize(noisy, (camera.width, camera.height), interpolation=cv2.INTER_NEAREST)
+    return np.asarray(cv2.resize(noisy, (camera.width, camera.height), interpolation=cv2.INTER_NEAREST))
 
 
 def _resolution(color: ByteArray, camera: Intrinsics, native: float) -> ByteArray:
@@ -131,7 +131,7 @@ def _resolution(color: ByteArray, camera: Intrinsics, native: float) -> ByteArra
         return color
     size = (max(int(camera.width * native / camera.fx), 8), max(int(camera.height * native / camera.fx), 8))
     small = cv2.resize(color, size, interpolation=cv2.INTER_AREA)
-    return cv2.resize(small, (camera.width, camera.height), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(cv2.resize(small, (camera.width, camera.height), interpolation=cv2.INTER_LINEAR))
 
 
 def _outside(camera: Intrinsics, whole: Intrinsics) -> tuple[BoolArray, BoolArray]:

@@ -204,7 +204,7 @@ def _ragged_outlines(depth: FloatArray, pixels: float) -> FloatArray:
     shift = np.float32(pixels)
     map_x = columns + shift * _normal(depth.shape, 3.0, 2)
     map_y = rows + shift * _normal(depth.shape, 3.0, 2)
-    return cv2.remap(depth, map_x, map_y, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(cv2.remap(depth, map_x, map_y, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE))
 
 
 def _mix_edges(measured: FloatArray, far: FloatArray, edge: BoolArray, sensor: SensorModel) -> None:
@@ -241,7 +241,7 @@ def _add_noise(measured: FloatArray, sensor: SensorModel, camera: Intrinsics) ->
 
 
 def _round_corners(measured: FloatArray) -> None:
-    """Multipath of time of flight: light between facing surfaces makes concave places look shallower, by millimetres."""
+    """Multipath of time of flight: light between facing surfaces makes concave places shallower by millimetres."""
     smooth = cv2.blur(measured, (9, 9))
     difference = measured - smooth
     # Only dents of a few centimetres; outlines (large differences) are left alone.

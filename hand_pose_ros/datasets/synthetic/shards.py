@@ -1,11 +1,12 @@
 """Data sets on disk: `python -m hand_pose_ros.datasets.synthetic.shards --kind crops --count 40960 --seed 0 --out DIR`.
 
-Layout: DIR/<kind>-<index, 6 digits>/ holds one plain .npy file per array (memory-map with `np.load(..., mmap_mode="r")`)
-for SHARD_SIZE samples (the last shard may hold fewer). Shard `index` depends only on (seed, kind, index): the same
+Layout: DIR/<kind>-<index, 6 digits>/ holds one plain .npy file per array (`np.load(..., mmap_mode="r")` maps it) for
+SHARD_SIZE samples (the last shard may hold fewer). Shard `index` depends only on (seed, kind, index): the same
 call gives the same data, with any number of workers. A shard appears under its name only when it is whole; those that
 exist are skipped, so a stopped run goes on where it was.
 
-crops: color (N,160,160,3) uint8 RGB; depth (N,160,160) uint16 in 0.1 mm, 0 = none; intrinsics (N,4) float32 fx fy cx cy;
+crops: color (N,160,160,3) uint8 RGB; depth (N,160,160) uint16 in 0.1 mm, 0 = none;
+  intrinsics (N,4) float32 fx fy cx cy;
   joints (N,21,3) float32 m (zeros for negatives); center (N,3) float32 m; visible (N,21) bool; negative (N,) bool;
   wrong_side (N,) bool.
 frames: color (N,120,160,3); depth (N,120,160); intrinsics (N,4); present (N,2) bool for [right, left];
@@ -184,13 +185,17 @@ def main() -> None:
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO)
     with tqdm(total=len(shard_sizes(options.count)), unit="shard") as bar:
+
+        def advance(_: Path) -> None:
+            bar.update()
+
         write_shards(
             options.out,
             options.kind,
             options.count,
             options.seed,
             options.workers,
-            on_shard=lambda _: bar.update() and None,
+            on_shard=advance,
         )
 
 
