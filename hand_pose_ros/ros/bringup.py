@@ -1,0 +1,179 @@
+"""What the launch files of all models share: one table of arguments, and the node, RViz and camera they start.
+
+A launch argument left empty keeps the value of the parameter file: defaults stand in one place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction
+from launch.conditions import IfCondition
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
+from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
+from launch_ros.substitutions import FindPackageShare
+
+PACKAGE: Final = "hand_pose_ros"
+_FLAGS: Final = ("true", "false")
+
+
+@dataclass(frozen=True)
+class Argument:
+    """A launch argument; with `parameter` it sets that parameter of the node unless it is left empty."""
+
+    name: str
+    description: str
+    default: str = ""
+    choices: tuple[str, ...] | None = None
+    parameter: str | None = None
+
+    def declare(self) -> DeclareLaunchArgument:
+        """The action that makes it known to `--show-args`."""
+        empty = " Empty: as in params_file." if self.parameter and self.default == "" else ""
+        more: dict[str, Any] = {} if self.choices is None else {"choices": list(self.choices)}
+        return DeclareLaunchArgument(
+            self.name, default_value=self.default, description=self.description + empty, **more
+        )
+
+
+def node_arguments(params_file: str) -> tuple[Argument, ...]:
+    """The arguments that every model's launch file has; `params_file` is a file name in config/."""
+    return (
+        Argument(
+            "model", "Hand pose model: a name from the zoo or a path to an .onnx file.", parameter="pipeline.model"
+        ),
+        Argument(
+            "engine",
+            "Inference engine.",
+            choices=("", "auto", "onnxruntime", "tensorrt", "torch"),
+            parameter="pipeline.engine",
+        ),
+        Argument("color_topic", "Colour image topic.", parameter="topics.color"),
+        Argument("depth_topic", "Depth image topic, aligned to colour.", parameter="topics.depth"),
+        Argument("camera_info_topic", "Camera info topic of the colour image.", parameter="topics.camera_info"),
+        Argument(
+            "color_transport",
+            "How colour comes.",
+            choices=("", "raw", "compressed"),
+            parameter="topics.color_transport",
+        ),
+        Argument(
+            "depth_transport",
+            "How depth comes.",
+            choices=("", "raw", "compressedDepth"),
+            parameter="topics.depth_transport",
+        ),
+        Argument("target_frame", "Express results in this TF frame.", parameter="publish.target_frame"),
+        Argument("autostart", "Configure and activate at start.", "true", _FLAGS, "autostart"),
+        Argument("use_sim_time", "Take the time from /clock.", "false", _FLAGS, "use_sim_time"),
+        Argument("namespace", "Namespace of the node (its name is hand_pose)."),
+        Argument("params_file", f"Parameter file; empty: config/{params_file} of this package."),
+        Argument("log_level", "Log level of the node.", "info", ("debug", "info", "warn", "error", "fatal")),
+        Argument("rviz", "Show the results in RViz.", "false", _FLAGS),
+        Argument("fixed_frame", "Fixed frame of RViz.", "camera_color_optical_frame"),
+    )
+
+
+CAMERA: Final = Argument(
+    "camera",
+    "realsense also starts realsense2_camera with depth aligned to colour and frames synchronised.",
+    "none",
+    ("none", "realsense"),
+)
+
+
+def describe(arguments: Iterable[Argument], *actions: LaunchDescriptionEntity) -> LaunchDescription:
+    """A launch description with its arguments at the top level."""
+    return LaunchDescription([*(item.declare() for item in arguments), *actions])
+
+
+def hand_pose_node(
+    arguments: tuple[Argument, ...],
+    params_file: str,
+    found: Callable[[LaunchContext], Mapping[str, Any]] = lambda context: {},
+) -> OpaqueFunction:
+    """The action that starts the node with what the arguments say; `found` gives parameters that they override."""
+
+    def start(context: LaunchContext) -> list[Node]:
+        given = {item.name: LaunchConfiguration(item.name).perform(context) for item in arguments}
+        told = {
+            item.parameter: given[item.name]
+            for item in arguments
+            if item.parameter is not None and given[item.name] != ""
+        }
+        overrides = {name: _parameter_value(value) for name, value in {**found(context), **told}.items()}
+        defaults = PathJoinSubstitution([FindPackageShare(PACKAGE), "config", params_file])
+        return [
+            Node(
+                package=PACKAGE,
+                executable="hand_pose_node",
+                name="hand_pose",
+                namespace=given["namespace"],
+                parameters=[given["params_file"] or defaults, overrides],
+                arguments=["--ros-args", "--log-level", given["log_level"]],
+                output="screen",
+                emulate_tty=True,
+            )
+        ]
+
+    return OpaqueFunction(function=start)
+
+
+def rviz_node() -> OpaqueFunction:
+    """RViz with our display where `rviz` is true; its topics follow the namespace."""
+
+    def start(context: LaunchContext) -> list[Node]:
+        namespace = LaunchConfiguration("namespace").perform(context).strip("/")
+        topics = ("markers", "mesh_markers", "overlay")
+        remappings = [(f"/hand_pose/{topic}", f"/{namespace}/hand_pose/{topic}") for topic in topics if namespace]
+        display = PathJoinSubstitution([FindPackageShare(PACKAGE), "rviz", "hands.rviz"])
+        return [
+            Node(
+                package="rviz2",
+                executable="rviz2",
+                name="rviz2",
+                arguments=["-d", display, "-f", LaunchConfiguration("fixed_frame")],
+                parameters=[{"use_sim_time": LaunchConfiguration("use_sim_time").perform(context) == "true"}],
+                remappings=remappings,
+            )
+        ]
+
+    return OpaqueFunction(function=start, condition=IfCondition(LaunchConfiguration("rviz")))
+
+
+def realsense_camera() -> OpaqueFunction:
+    """realsense-ros where `camera` is realsense; align and sync are off by default there and both are needed."""
+
+    def start(context: LaunchContext) -> list[IncludeLaunchDescription]:
+        if LaunchConfiguration(CAMERA.name).perform(context) != "realsense":
+            return []
+        path = PathJoinSubstitution([FindPackageShare("realsense2_camera"), "launch", "rs_launch.py"])
+        settings = {
+            "align_depth.enable": "true",
+            "enable_sync": "true",
+            "enable_color": "true",
+            "enable_depth": "true",
+            "rgb_camera.color_profile": "640x480x30",
+            "depth_module.depth_profile": "640x480x30",
+        }
+        return [IncludeLaunchDescription(PythonLaunchDescriptionSource(path), launch_arguments=settings.items())]
+
+    return OpaqueFunction(function=start)
+
+
+def model_launch(params_file: str) -> LaunchDescription:
+    """The launch description of one model: node, RViz, camera."""
+    arguments = (*node_arguments(params_file), CAMERA)
+    return describe(arguments, hand_pose_node(arguments, params_file), rviz_node(), realsense_camera())
+
+
+def _parameter_value(value: Any) -> Any:
+    """Texts "true" and "false" are flags; every other text stays text, whatever it looks like."""
+    if not isinstance(value, str):
+        return value
+    return value == "true" if value in _FLAGS else ParameterValue(value, value_type=str)
