@@ -55,10 +55,10 @@ THUMB_PULP = (-0.10, -0.62, -0.72)  # where the thumb's pulp faces (distal, radi
 # Half breadths, mm: base, shaft, head of the proximal phalanx; shaft, head of the middle one; pulp, tip.
 HALF_BREADTH = {
     "thumb": (11.5, 10.8, 11.2, 9.7, 10.6, 10.6, 7.6),
-    "index": (10.2, 9.3, 9.9, 8.7, 8.5, 8.5, 6.3),
-    "middle": (10.3, 9.4, 10.0, 8.8, 8.6, 8.6, 6.4),
-    "ring": (9.8, 8.9, 9.4, 8.3, 8.1, 8.1, 6.0),
-    "little": (8.9, 7.9, 8.3, 7.3, 7.2, 7.3, 5.4),
+    "index": (10.2, 9.5, 9.7, 8.8, 8.4, 8.4, 6.3),
+    "middle": (10.3, 9.6, 9.8, 8.9, 8.5, 8.5, 6.4),
+    "ring": (9.8, 9.1, 9.2, 8.4, 8.0, 8.0, 6.0),
+    "little": (8.9, 8.1, 8.2, 7.5, 7.2, 7.2, 5.4),
 }
 
 

@@ -1,4 +1,4 @@
-"""From the implicit hand to a closed triangle mesh of about a thousand even triangles."""
+"""From the implicit hand to a closed mesh of even triangles (isotropic remeshing, Botsch & Kobbelt 2004)."""
 
 from __future__ import annotations
 
@@ -51,47 +51,116 @@ def is_closed(faces: Faces, count: int) -> bool:
     return bool((seen == 2).all()) and euler == 2
 
 
-def even_triangles(surface: HandSurface, count: int, tips: list[Array]) -> tuple[Array, Faces, Faces]:
-    """Remesh to about `count` vertices, denser on the fingers, by centroidal clustering (Valette & Chassery 2004).
-
-    Returns points, faces and the vertices that stand at the fingertips.
-    """
-    import pyacvd
-    import pyvista
-
-    vertices, faces = marching_cubes(surface)
-    mesh = pyvista.PolyData(vertices, np.column_stack([np.full(len(faces), 3), faces]))
-    # Clusters do not always join into a manifold; a few more or fewer of them do.
-    for wanted in range(count, count + 40):
-        cluster = pyacvd.Clustering(mesh, weights=density(vertices, tips))
-        cluster.cluster(wanted)
-        coarse = cluster.create_mesh()
-        points = np.asarray(coarse.points, dtype=np.float64)
-        triangles = np.asarray(coarse.faces).reshape(-1, 4)[:, 1:].astype(np.int64)
-        points, triangles = outward(points, triangles)
-        if is_closed(triangles, len(points)):
-            break
-    points = surface.project(points, level=CHORD)
-    chosen = nearest_vertices(points, tips)
-    points[chosen] = surface.project(np.stack(tips), level=CHORD)
-    for _ in range(4):
-        triangles = flip_edges(points, triangles)
-        points = relax(surface, points, triangles, chosen)
-    if not is_closed(triangles, len(points)):
-        raise RuntimeError("the mesh is not a closed sphere; try another number of vertices")
-    return points, triangles, chosen
-
-
-def density(vertices: Array, tips: list[Array]) -> Array:
-    """Wanted density: 1 on the stub and palm, rising towards the fingers and their tips."""
-    to_tip = np.min([np.linalg.norm(vertices - tip, axis=1) for tip in tips], axis=0)
-    distal = np.maximum(-vertices[:, 0] - 60.0, np.hypot(vertices[:, 0] + 30.0, vertices[:, 2]) - 45.0)
-    finger = np.clip(distal / 40.0, 0.0, 1.0)
-    return np.asarray(1.0 + 3.5 * finger + 5.0 * np.clip(1.0 - to_tip / 11.0, 0.0, 1.0))
-
-
 # Chords of a coarse mesh cut into a convex surface; its vertices stand this far outside instead, mm.
 CHORD = 0.2
+
+
+def remesh(surface: HandSurface, tips: list[Array], scale: float) -> tuple[Array, Faces, Faces]:
+    """Points, faces and the five vertices that stand at the fingertips; edges are about `scale` times `edge_length`."""
+    points, faces = marching_cubes(surface)
+    fixed: Faces = np.empty(0, dtype=np.int64)
+    for turn in range(14):
+        size = edge_length(points, tips) * scale
+        points, faces = split_long(points, faces, size)
+        size = edge_length(points, tips) * scale
+        points, faces = collapse_short(points, faces, size, set(fixed.tolist()))
+        if turn >= 6:
+            # The tips are vertices of their own; they may have been renumbered.
+            fixed = np.array([int(np.argmin(np.linalg.norm(points - t, axis=1))) for t in tips], dtype=np.int64)
+            points[fixed] = surface.project(np.stack(tips), level=CHORD)
+        faces = flip_edges(points, faces)
+        points = relax(surface, points, faces, fixed)
+    for _ in range(4):
+        faces = flip_edges(points, faces)
+        points = relax(surface, points, faces, fixed)
+    if not is_closed(faces, len(points)):
+        raise RuntimeError("the mesh is not a closed sphere; try another scale")
+    return points, faces, fixed
+
+
+def edge_length(points: Array, tips: list[Array]) -> Array:
+    """Wanted edge length at each point, mm: coarse on palm and stub, fine on fingers, finest at their tips."""
+    to_tip = np.min([np.linalg.norm(points - tip, axis=1) for tip in tips], axis=0)
+    distal = np.maximum(-points[:, 0] - 62.0, np.hypot(points[:, 0] + 30.0, points[:, 2]) - 46.0)
+    return np.asarray(8.6 - 3.4 * np.clip(distal / 35.0, 0.0, 1.0) - 1.5 * np.clip(1.0 - (to_tip - 3.0) / 9.0, 0.0, 1.0))
+
+
+def _sides(faces: Faces) -> dict[tuple[int, int], int]:
+    sides = {}
+    for f, (a, b, c) in enumerate(faces.tolist()):
+        sides[a, b] = sides[b, c] = sides[c, a] = f
+    return sides
+
+
+def _opposite(face: Faces, a: int, b: int) -> int:
+    return int(next(v for v in face.tolist() if v not in (a, b)))
+
+
+def split_long(points: Array, faces: Faces, size: Array) -> tuple[Array, Faces]:
+    """Halve edges longer than 4/3 of the wanted length, longest first, each face at most once."""
+    edges = edges_of(faces)
+    length = np.linalg.norm(points[edges[:, 0]] - points[edges[:, 1]], axis=1)
+    ratio = length / size[edges].mean(axis=1)
+    sides = _sides(faces)
+    touched: set[int] = set()
+    rows, extra, made = faces.copy(), [], []
+    for e in np.argsort(-ratio):
+        if ratio[e] < 4 / 3:
+            break
+        a, b = (int(v) for v in edges[e])
+        f, g = sides[a, b], sides[b, a]
+        if f in touched or g in touched:
+            continue
+        c, d = _opposite(faces[f], a, b), _opposite(faces[g], a, b)
+        m = len(points) + len(made)
+        made.append((points[a] + points[b]) / 2)
+        rows[f], rows[g] = (a, m, c), (b, m, d)
+        extra += [(m, b, c), (m, a, d)]
+        touched |= {f, g}
+    if not made:
+        return points, rows
+    return np.concatenate([points, np.array(made)]), np.concatenate([rows, np.array(extra, dtype=np.int64)])
+
+
+def collapse_short(points: Array, faces: Faces, size: Array, fixed: set[int]) -> tuple[Array, Faces]:
+    """Join the ends of edges shorter than 4/5 of the wanted length, where the surface keeps its shape and topology."""
+    points = points.copy()
+    for _ in range(60):
+        edges = edges_of(faces)
+        length = np.linalg.norm(points[edges[:, 0]] - points[edges[:, 1]], axis=1)
+        ratio = length / size[edges].mean(axis=1)
+        around: list[set[int]] = [set() for _ in points]
+        for a, b in edges.tolist():
+            around[a].add(b)
+            around[b].add(a)
+        locked: set[int] = set()
+        target = np.arange(len(points))
+        for e in np.argsort(ratio):
+            if ratio[e] > 0.8:
+                break
+            a, b = (int(v) for v in edges[e])
+            ring = around[a] | around[b]
+            # Joining is safe when exactly the two shared triangles vanish, and neighbours stay as they are this round.
+            if len(around[a] & around[b]) != 2 or ring & locked or (a in fixed and b in fixed) or len(ring) > 11:
+                continue
+            if b in fixed:
+                a, b = b, a
+            place = points[a] if a in fixed else (points[a] + points[b]) / 2
+            far = np.array(list(ring - {a, b}))
+            if (np.linalg.norm(points[far] - place, axis=1) > 4 / 3 * size[far]).any():
+                continue
+            points[a], target[b] = place, a
+            locked |= ring
+        if not locked:
+            break
+        faces = target[faces]
+        degenerate = (faces[:, 0] == faces[:, 1]) | (faces[:, 1] == faces[:, 2]) | (faces[:, 2] == faces[:, 0])
+        faces = faces[~degenerate]
+        kept, inverse = np.unique(faces, return_inverse=True)
+        if fixed:
+            fixed = {int(np.searchsorted(kept, v)) for v in fixed}
+        points, size, faces = points[kept], size[kept], inverse.reshape(-1, 3).astype(np.int64)
+    return points, faces
 
 
 def relax(surface: HandSurface, points: Array, faces: Faces, fixed: Faces, rounds: int = 4) -> Array:
@@ -113,17 +182,15 @@ def flip_edges(points: Array, faces: Faces) -> Faces:
     """One round of flips towards six triangles at each vertex, where the fold stays small."""
     faces = faces.copy()
     degree = np.bincount(faces.ravel(), minlength=len(points))
-    sides: dict[tuple[int, int], int] = {}
-    for f, (a, b, c) in enumerate(faces.tolist()):
-        sides[a, b] = sides[b, c] = sides[c, a] = f
+    sides = _sides(faces)
     touched: set[int] = set()
     neighbours = {tuple(e) for e in edges_of(faces).tolist()}
     for (a, b), f in list(sides.items()):
         g = sides[b, a]
         if a > b or f in touched or g in touched:
             continue
-        c = next(v for v in faces[f].tolist() if v not in (a, b))
-        d = next(v for v in faces[g].tolist() if v not in (a, b))
+        c = _opposite(faces[f], a, b)
+        d = _opposite(faces[g], a, b)
         before = np.abs(degree[[a, b, c, d]] - 6).sum()
         after = np.abs(degree[[a, b, c, d]] + np.array([-1, -1, 1, 1]) - 6).sum()
         if after >= before or (min(c, d), max(c, d)) in neighbours:
@@ -139,11 +206,6 @@ def flip_edges(points: Array, faces: Faces) -> Faces:
         neighbours.add((min(c, d), max(c, d)))
         touched |= {f, g}
     return faces
-
-
-def nearest_vertices(points: Array, targets: list[Array]) -> Faces:
-    """The vertex nearest to each target."""
-    return np.array([int(np.argmin(np.linalg.norm(points - t, axis=1))) for t in targets], dtype=np.int64)
 
 
 def cotangent_laplacian(points: Array, faces: Faces) -> tuple[sp.csr_matrix, Array]:

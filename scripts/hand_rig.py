@@ -34,7 +34,7 @@ def segment_distance(points: Array, a: Array, b: Array) -> Array:
 def owner(s: Skeleton, surface: HandSurface, points: Array) -> tuple[Array, Array]:
     """The finger (-1 palm, 0..4) whose skin a vertex is, and the distance to that skin, mm."""
     skins = [surface._blend(surface.palm, points, None, 8.0)]
-    skins += [surface._blend(surface.fingers[finger], points, None, 2.5) for finger in FINGERS]
+    skins += [surface._blend(surface.fingers[finger], points, None, 4.0) for finger in FINGERS]
     return np.argmin(np.stack(skins), axis=0) - 1, np.min(np.stack(skins), axis=0)
 
 

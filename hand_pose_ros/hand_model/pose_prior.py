@@ -117,7 +117,7 @@ def _noise(rng: np.random.Generator) -> Array:
 def _by_finger(rng: np.random.Generator) -> Array:
     """Each finger curled on its own within its limits, neighbours alike, thumb from a key pose."""
     level = np.clip(0.45 + 0.33 * np.cumsum(rng.normal(size=4)) * 0.8 + 0.25 * rng.normal(), 0.0, 1.0)
-    angles = _POSES[rng.integers(len(_POSES))].copy()
+    angles: Array = _POSES[rng.integers(len(_POSES))].copy()
     mcp = -15 + 100 * np.clip(level + 0.2 * rng.normal(size=4), 0, 1)
     pip = 105 * np.clip(level + 0.2 * rng.normal(size=4), 0, 1)
     angles[_FIRST_OF_FINGER] = mcp
