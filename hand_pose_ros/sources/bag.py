@@ -205,27 +205,33 @@ class BagReader:
         return self._cameras[max(index - 1, 0)][1]
 
 
-def read_scenes(path: Path | str, topic: str | None = None) -> list[Scene]:
+def read_scenes(path: Path | str, topic: str | None = None, problems: list[str] | None = None) -> list[Scene]:
     """The results stored in a recording: scenes of a HandArray topic with the meshes and objects beside it.
 
-    `topic` None takes the only HandArray topic that is not the truth.
+    Args:
+        path: a rosbag2 folder, a .mcap file or a .db3 file.
+        topic: of the HandArray; None takes the only one that is not the truth.
+        problems: takes what cannot be read, one line each; without it the first such thing is an error.
 
     Raises:
-        BagError: no such topic, or several.
+        BagError: no such topic, or several; anything unreadable where `problems` is not given.
     """
     with BagStorage(path) as storage:
         found = [t.name for t in storage.topics.values() if t.msgtype == HANDS]
-        if topic is None:
-            results = [name for name in found if not name.startswith("/truth/")]
-            if len(results) != 1:
-                raise BagError(
-                    f"{path}: expected one {HANDS} topic with results, found {results or 'none'}; name it. The "
-                    f"recording holds {describe(storage.topics.values())}"
-                )
-            topic = results[0]
-        elif topic not in found:
+        results = [name for name in found if not name.startswith("/truth/")]
+        if topic is None and len(results) != 1:
+            raise BagError(
+                f"{path}: expected one {HANDS} topic with results, found {results or 'none'}; name it. The recording "
+                f"holds {describe(storage.topics.values())}"
+            )
+        if topic is not None and topic not in found:
             raise BagError(f"{path}: no {HANDS} topic {topic!r}; found {found or 'none'}")
-        return list(_scenes(storage, topic))
+        scenes = list(_scenes(storage, results[0] if topic is None else topic))
+        if problems is None and storage.problems:
+            raise BagError("; ".join(storage.problems[:3]))
+        if problems is not None:
+            problems += storage.problems
+    return scenes
 
 
 def _scenes(storage: BagStorage, topic: str) -> Iterator[Scene]:

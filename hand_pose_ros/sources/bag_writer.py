@@ -35,9 +35,9 @@ CAMERA_INFO_TOPIC: Final = "/camera/camera/color/camera_info"
 NAMESPACE: Final = "/hand_pose"  # the node's name: its topics are ~/hands, …
 
 _STORAGES: Final = {"mcap": StoragePlugin.MCAP, "sqlite3": StoragePlugin.SQLITE3}
-# rosbag2 metadata 8 is what Iron and Jazzy write; Humble reads it too.
+# rosbag2 metadata of Iron and Jazzy; 9 stores QoS in a form that Humble does not know.
 _METADATA_VERSION: Final = 8
-_FOREVER = QosTime(2147483647, 4294967295)
+_FOREVER = QosTime(9223372036, 854775807)  # rmw's RMW_DURATION_INFINITE
 
 
 class BagWriter:

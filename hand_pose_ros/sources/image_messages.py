@@ -21,8 +21,8 @@ from hand_pose_ros.sources.decode import (
 from hand_pose_ros.sources.scene_messages import Make
 from hand_pose_ros.types import ByteArray, FloatArray, Intrinsics, InvalidData
 
-# Models whose coefficients `Intrinsics.distortion` can hold, by their number where we write them.
-_DISTORTION_MODELS: Final = ("", "none", "plumb_bob", "rational_polynomial")
+# Models whose coefficients `Intrinsics.distortion` can hold.
+_DISTORTION_MODELS: Final = ("", "plumb_bob", "rational_polynomial")
 _PLUMB_BOB_SIZE: Final = 5
 
 
@@ -57,7 +57,9 @@ def intrinsics_of(message: Any) -> Intrinsics:
         InvalidData: an uncalibrated camera (K all zero) or a distortion model that cannot be used.
     """
     distortion = tuple(float(value) for value in message.d)
-    if message.distortion_model not in _DISTORTION_MODELS and any(distortion):
+    if not any(distortion):
+        distortion = ()
+    elif message.distortion_model not in _DISTORTION_MODELS:
         raise InvalidData(
             "camera_info: expected distortion model plumb_bob or rational_polynomial, got "
             f"{message.distortion_model!r}; rectify the images (image_proc) and use their camera_info"

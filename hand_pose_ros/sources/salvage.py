@@ -179,8 +179,10 @@ def _salvage_sqlite(path: Path, report: Report) -> Iterator[StoredMessage]:
     # The first way also sees a write-ahead log left by a crash; the second needs nothing but the file itself.
     for option in ("mode=ro", "immutable=1"):
         connection = sqlite3.connect(f"file:{quote(str(path.absolute()))}?{option}", uri=True)
+        connection.text_factory = lambda raw: raw.decode(errors="replace")
         try:
-            topics = {key: (name, kind) for key, name, kind in connection.execute("SELECT id, name, type FROM topics")}
+            rows = connection.execute("SELECT id, name, type FROM topics")
+            topics = {key: (str(name), str(kind)) for key, name, kind in rows}
             yield from _rows(connection, topics, path.name, report)
             return
         except sqlite3.DatabaseError as error:
