@@ -77,7 +77,8 @@ class OnnxRuntimeEngine:
         if provider not in used:
             raise EngineError(
                 f"onnxruntime: provider {provider} was asked for but could not start, the session has "
-                f"{', '.join(used)}; repair the driver and its libraries, or install the plain onnxruntime"
+                f"{', '.join(used)}; repair the driver and its libraries, install the plain onnxruntime, or ask for "
+                "the engine auto"
             )
         self.inputs = tuple(_spec(item, self._path) for item in self._session.get_inputs())
         self.outputs = tuple(_spec(item, self._path) for item in self._session.get_outputs())
