@@ -175,6 +175,10 @@ def _string(body: bytes, offset: int) -> tuple[str, int]:
     return body[offset + 4 : end].decode(), end
 
 
+# A damaged name spoils even the text of SQLite's own error.
+_SQLITE_ERRORS = (sqlite3.DatabaseError, UnicodeDecodeError)
+
+
 def _salvage_sqlite(path: Path, report: Report) -> Iterator[StoredMessage]:
     # The first way also sees a write-ahead log left by a crash; the second needs nothing but the file itself.
     for option in ("mode=ro", "immutable=1"):
@@ -185,7 +189,7 @@ def _salvage_sqlite(path: Path, report: Report) -> Iterator[StoredMessage]:
             topics = {key: (str(name), str(kind)) for key, name, kind in rows}
             yield from _rows(connection, topics, path.name, report)
             return
-        except sqlite3.DatabaseError as error:
+        except _SQLITE_ERRORS as error:
             problem = f"{path.name}: {error}; the topics cannot be read"
         finally:
             connection.close()
@@ -205,5 +209,5 @@ def _rows(
                 yield StoredMessage(*topics[topic], stamp, data)
             else:
                 report(f"{name}: message {key} is damaged")
-    except sqlite3.DatabaseError as error:
+    except _SQLITE_ERRORS as error:
         report(f"{name}: {error}; nothing after message {last} can be read")
