@@ -42,8 +42,10 @@ def sample_elbow_direction(rng: np.random.Generator) -> DoubleArray:
 def sample_hand(rng: np.random.Generator, model: HandModel, place: DoubleArray, pose: FloatArray) -> HandTruth:
     """A hand whose mean joint is at `place` (3,), in `pose` (45,), with random orientation, shape and skin."""
     elbow_direction = sample_elbow_direction(rng)
-    # Rest pose: fingers along -x, so the forearm leaves along +x; palm -y; flexion turns about z, deviation about y.
-    forearm_frame = frame_along(elbow_direction, float(rng.uniform(0.0, 2.0 * np.pi)))[:, [2, 0, 1]]
+    # Rest pose: fingers along -x, so the forearm leaves along +x (left hands: the other way round); palm -y; flexion
+    # turns about z, deviation about y.
+    sign = 1.0 if model.side is Side.RIGHT else -1.0
+    forearm_frame = frame_along(sign * elbow_direction, float(rng.uniform(0.0, 2.0 * np.pi)))[:, [2, 0, 1]]
     flexion = float(np.clip(rng.normal(0.0, 0.35), -1.1, 1.1))
     deviation = float(np.clip(rng.normal(0.0, 0.15), -0.4, 0.4))
     rotation = forearm_frame @ rotation_about(2, flexion) @ rotation_about(1, deviation)
@@ -52,15 +54,31 @@ def sample_hand(rng: np.random.Generator, model: HandModel, place: DoubleArray, 
     at_origin = model.forward(orient, pose, betas, np.zeros(3, dtype=np.float32))
     transl = (place - at_origin.joints.mean(axis=0)).astype(np.float32)
     joints = (at_origin.joints + transl).astype(np.float32)
+    vertices = (at_origin.vertices + transl).astype(np.float32)
     length = float(rng.uniform(0.2, 0.28))
     return HandTruth(
         side=model.side,
         joints=joints,
-        vertices=(at_origin.vertices + transl).astype(np.float32),
+        vertices=vertices,
+        surface=_bend_stub(model, vertices, joints[0], rotation, forearm_frame),
         mano=ManoParameters(orient, pose.astype(np.float32), betas, transl),
         skin=sample_skin(rng),
         elbow=(joints[0] + length * elbow_direction).astype(np.float32),
     )
+
+
+def _bend_stub(
+    model: HandModel, vertices: FloatArray, wrist: FloatArray, hand: DoubleArray, forearm_frame: DoubleArray
+) -> FloatArray:
+    """Blend the model's stub of forearm from the hand's rotation (3, 3) into the forearm's, so that no edge stands off.
+
+    The model ends 26 mm behind the wrist joint along the hand's own axis, however the wrist is bent.
+    """
+    place = model.v_template[:, 0] if model.side is Side.RIGHT else -model.v_template[:, 0]
+    weight = np.clip((place + 0.012) / 0.03, 0.0, 1.0)
+    weight = (weight * weight * (3.0 - 2.0 * weight))[:, None]
+    turned = (vertices - wrist) @ (forearm_frame @ hand.T).T + wrist
+    return np.asarray(vertices + weight * (turned - vertices), dtype=np.float32)
 
 
 def side_pose(rng: np.random.Generator, side: Side) -> FloatArray:

@@ -181,8 +181,8 @@ class Renderer:
         program["skin_tint"].value = (skin.knuckles, skin.creases)
         program["skin_surface"].value = (skin.noise, skin.specular, skin.offset, 0.0)
         program["hand_label"].value = float(HAND_LABEL[hand.side])
-        normals = vertex_normals(hand.vertices, self._models[hand.side].faces)
-        self._hand_buffers[hand.side].write(np.concatenate([hand.vertices, normals], axis=1).tobytes())
+        normals = vertex_normals(hand.surface, self._models[hand.side].faces)
+        self._hand_buffers[hand.side].write(np.concatenate([hand.surface, normals], axis=1).tobytes())
         self._hand_arrays[hand.side].render()
 
     def _draw_primitives(self, primitives: tuple[Primitive, ...]) -> None:

@@ -83,9 +83,9 @@ def sample_sensor(rng: np.random.Generator, kind: str = "random") -> SensorModel
             smooth=float(rng.uniform(1.0, 4.0)),
             ragged=float(rng.uniform(0.3, 2.5)),
             flying=float(rng.uniform(0.0, 0.35)),
-            edge_holes=float(rng.uniform(0.0, 0.5)),
+            edge_holes=float(rng.uniform(0.0, 0.4)),
             speckle=speckle,
-            grazing=float(rng.uniform(3.0, 10.0)),
+            grazing=float(rng.uniform(4.0, 12.0)),
             median=int(rng.choice([0, 3, 5])),
             bias=bias,
         )
@@ -101,7 +101,7 @@ def sample_sensor(rng: np.random.Generator, kind: str = "random") -> SensorModel
             flying=float(rng.uniform(0.0, 0.3)),
             edge_holes=float(rng.uniform(0.0, 0.6)),
             speckle=speckle,
-            grazing=float(rng.uniform(2.5, 8.0)),
+            grazing=float(rng.uniform(3.5, 10.0)),
             bias=bias,
         )
     return SensorModel(

@@ -58,7 +58,9 @@ def vertex_tints(model: HandModel) -> FloatArray:
     zero = np.zeros(3, dtype=np.float32)
     rest = model.forward(zero, np.zeros(45, dtype=np.float32), np.zeros(10, dtype=np.float32), zero)
     normals = vertex_normals(rest.vertices, model.faces)
-    palm = np.clip(0.5 - 1.2 * normals[:, 1], 0.0, 1.0)
+    along = -rest.vertices[:, 0] if model.side is Side.RIGHT else rest.vertices[:, 0]
+    # The palm's colour fades out over the 3 cm before the wrist.
+    palm = np.clip(0.5 - 1.2 * normals[:, 1], 0.0, 1.0) * np.clip(along / 0.03, 0.0, 1.0)
     nail = np.zeros(len(normals))
     knuckle, crease = np.zeros(len(normals)), np.zeros(len(normals))
     for tip in TIPS:

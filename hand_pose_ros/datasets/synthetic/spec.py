@@ -101,7 +101,8 @@ class HandTruth:
         side: which.
         joints: (21, 3) float32 camera metres, canonical order.
         vertices: (V, 3) float32 camera metres of the bundled hand model of this side.
-        mano: the parameters that give them.
+        surface: (V, 3) float32, what is drawn: the vertices with the stub of the wrist bent into the forearm.
+        mano: the parameters that give joints and vertices.
         skin: how it is coloured.
         elbow: (3,) float32 camera metres.
     """
@@ -109,6 +110,7 @@ class HandTruth:
     side: Side
     joints: FloatArray
     vertices: FloatArray
+    surface: FloatArray
     mano: ManoParameters
     skin: Skin
     elbow: FloatArray

@@ -94,13 +94,13 @@ def test_the_hand_in_the_depth_image_is_the_hand_of_the_truth(renderer: Renderer
         spec = sample_scene(np.random.default_rng(seed), config, Side.RIGHT)
         hand = spec.hands[0]
         picture = renderer.render(spec, spec.camera)
-        pixels = np.rint(project(hand.vertices, spec.camera)).astype(int)
+        pixels = np.rint(project(hand.surface, spec.camera)).astype(int)
         inside = (pixels >= 0).all(axis=1) & (pixels < (spec.camera.width, spec.camera.height)).all(axis=1)
         u, v = pixels[inside].T
         own = picture.mask[v, u] == Label.RIGHT_HAND
         drawn = np.where(picture.depth > 0, picture.depth, np.inf).astype(np.float32)
         nearest = cv2.erode(drawn, np.ones((3, 3), dtype=np.uint8))
-        vertices = hand.vertices[inside, 2]
+        vertices = hand.surface[inside, 2]
         assert own.sum() > 100
         # Nothing of the hand is in front of what is drawn within a pixel, and what faces the camera is drawn.
         assert (vertices - nearest[v, u])[own].min() > -0.002

@@ -105,6 +105,18 @@ def test_truth_parameters_give_the_truth_mesh(seed: int) -> None:
         assert geometry.joints == pytest.approx(hand.joints, abs=1e-5)
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_the_forearm_leaves_the_hand_away_from_its_fingers(seed: int) -> None:
+    """Once the forearms of left hands ran through their fingers."""
+    for hand in sample_scene(np.random.default_rng(seed), SyntheticConfig(second_hand=1.0)).hands:
+        fingers, arm = hand.joints[9] - hand.joints[0], hand.elbow - hand.joints[0]
+        cosine = fingers @ arm / (np.linalg.norm(fingers) * np.linalg.norm(arm))
+        assert cosine < -0.3
+        # The stub is bent, the hand is not.
+        palm = np.linalg.norm(hand.vertices - hand.joints[0], axis=1) > 0.06
+        assert hand.surface[palm] == pytest.approx(hand.vertices[palm], abs=1e-6)
+
+
 def test_crop_camera_spans_the_cube_and_a_quarter_more() -> None:
     camera = crop_camera(np.array([0.2, -0.1, 0.8]))
     edge = project(np.array([0.2 + 0.15625, -0.1, 0.8]), camera)
