@@ -54,7 +54,7 @@ class FinderConfig:
     )
     period: int = option(
         5,
-        "While fewer than max_hands are followed, look for more every this many frames.",
+        "Look for more hands every this many frames while some are followed; in every frame while none is.",
         minimum=1,
         maximum=1000,
         dynamic=True,
