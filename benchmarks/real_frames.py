@@ -3,7 +3,7 @@
 Nineteen SR305 frames on depth alone and one Azure Kinect frame in colour and depth, all of right hands. Each frame
 stands alone: the pipeline is reset before it. There is no true pose. The SR305 frames have a weak reference: a 2D hand
 tracker on shaded depth, lifted with the depth, so that it marks the skin and not the joint centres, which lie
-5 to 12 mm deeper. The distance to it is therefore not an error: a perfect estimate would be some 8 mm away. Bone lengths are
+5 to 12 mm deeper. The distance to it is no error: a perfect estimate would be some 8 mm away. Bone lengths are
 compared with anthropometry. Writes overlays, a contact sheet, real_frames.md and real_frames.json.
 """
 

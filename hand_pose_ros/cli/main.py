@@ -18,6 +18,7 @@ COMMANDS: Final = {
     "bag": "find the hands in a recording; write a bag, pictures, a film and the figures",
     "images": "find the hands in colour and depth pictures",
     "synth": "render synthetic data sets",
+    "train": "train a network on synthetic hands",
     "eval": "measure the pipeline on held-out data",
 }
 
