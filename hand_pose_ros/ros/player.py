@@ -29,6 +29,8 @@ from hand_pose_ros.sources.salvage import StoredMessage
 _LATCHED: Final = ("/tf_static", "/robot_description", "mesh_topology")
 # Between two looks at whether somebody listens, or whether the node is told to end (s).
 _PATIENCE: Final = 0.05
+# From the first subscriber found to the others of the same node (s).
+_SETTLE: Final = 0.5
 
 
 @dataclass(frozen=True)
@@ -55,8 +57,8 @@ class BagPlayer(Node):  # type: ignore[misc]  # rclpy carries no types
         super().__init__(arguments.pop("node_name", "hand_pose_player"), **arguments)
         self.config = declare_config(self, PlayerConfig)
         self.sent = 0
-        self._publishers: dict[str, Any] = {}
-        self._clock = self.create_publisher(Clock, "/clock", 10) if self.config.clock else None
+        self._senders: dict[str, Any] = {}
+        self._clock_sender = self.create_publisher(Clock, "/clock", 10) if self.config.clock else None
 
     def play(self) -> None:
         """Play the recording, once or until told to end.
@@ -68,7 +70,7 @@ class BagPlayer(Node):  # type: ignore[misc]  # rclpy carries no types
             self._advertise(storage.topics.values())
             self._wait_for_subscribers(storage.topics.values())
             while True:
-                self._play_once(storage.messages(list(self._publishers)))
+                self._play_once(storage.messages(list(self._senders)))
                 if not (self.config.loop and self.context.ok()):
                     break
             for problem in storage.problems:
@@ -82,17 +84,18 @@ class BagPlayer(Node):  # type: ignore[misc]  # rclpy carries no types
             except (ImportError, AttributeError) as error:
                 self.get_logger().warning(f"{topic.name} is left out: {topic.msgtype} is not installed ({error})")
                 continue
-            self._publishers[topic.name] = self.create_publisher(kind, topic.name, _qos(topic.name))
-        if not self._publishers:
+            self._senders[topic.name] = self.create_publisher(kind, topic.name, _qos(topic.name))
+        if not self._senders:
             raise BagError(f"{self.config.bag}: expected topics whose message types are installed, got none")
 
     def _wait_for_subscribers(self, topics: Iterable[Topic]) -> None:
         """Discovery takes a moment; without this the beginning would be lost."""
-        images = [self._publishers[topic.name] for topic in topics if topic.msgtype.endswith("Image")]
-        images = images or list(self._publishers.values())
+        images = [self._senders[topic.name] for topic in topics if topic.msgtype.endswith("Image")]
+        images = images or list(self._senders.values())
         end = time.monotonic() + self.config.wait
         while self.context.ok() and time.monotonic() < end:
             if any(publisher.get_subscription_count() for publisher in images):
+                time.sleep(_SETTLE)
                 return
             time.sleep(_PATIENCE)
 
@@ -104,10 +107,10 @@ class BagPlayer(Node):  # type: ignore[misc]  # rclpy carries no types
             due = start[1] + (message.log_time_ns - start[0]) * 1e-9 / self.config.rate
             if not _sleep_until(due, self.context.ok):
                 return
-            if self._clock is not None:
+            if self._clock_sender is not None:
                 sec, nanosec = divmod(message.log_time_ns, 10**9)
-                self._clock.publish(Clock(clock=make("builtin_interfaces/msg/Time", sec=sec, nanosec=nanosec)))
-            self._publishers[message.topic].publish(bytes(message.data))
+                self._clock_sender.publish(Clock(clock=make("builtin_interfaces/msg/Time", sec=sec, nanosec=nanosec)))
+            self._senders[message.topic].publish(bytes(message.data))
             self.sent += 1
 
 
