@@ -446,3 +446,10 @@ def test_a_half_written_database(tmp_path: Path) -> None:
     connection.close()
     with BagReader(other) as bag:
         assert 0 < len(list(bag)) <= COUNT
+
+
+def test_a_database_whose_very_error_text_is_damaged(db3: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "bag.db3"
+    path.write_bytes(db3.replace(b"CREATE TABLE messages(", b"CREATE \x80TABLE messages"))
+    with pytest.raises(BagError, match="cannot be read"), BagReader(path):
+        pass
