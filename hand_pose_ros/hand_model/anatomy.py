@@ -56,23 +56,31 @@ _LONG_SLICE: Final = slice(6, NUM_ANGLES)
 _THUMB_PULP: Final = (-0.10, -0.62, -0.72)
 
 
+# The row of a finger's tip among 16 joints and 5 tips (thumb to little), by its last joint.
+TIP_ROW: Final = {3: 17, 6: 18, 9: 20, 12: 19, 15: 16}
+
+
 def _unit(v: Array) -> Array:
     return np.asarray(v / np.linalg.norm(v))
 
 
-@lru_cache(maxsize=1)
 def joint_axes() -> Array:
+    """`axes_of` the bundled right hand."""
+    return axes_of(HandModel.bundled(Side.RIGHT))
+
+
+@lru_cache(maxsize=8)
+def axes_of(model: HandModel) -> Array:
     """(15, 3, 3): for joints 1..15 in MANO's order the unit axes of flexion, radial deviation and twist.
 
-    For the thumb's first joint: adduction, palmar abduction, pronation. Bundled right hand, rest pose.
+    For the thumb's first joint: adduction, palmar abduction, pronation. The model is a right hand in MANO's axes (rest
+    fingers along -x, palm facing -y, thumb towards +z).
     """
-    model = HandModel.bundled(Side.RIGHT)
     joints = np.concatenate([model.joint_template, model.v_template[model.tips]]).astype(np.float64)
     dorsal = np.array([0.0, 1.0, 0.0])
     axes = np.empty((15, 3, 3))
-    tip_row = {3: 17, 6: 18, 9: 20, 12: 19, 15: 16}
     for joint in range(1, 16):
-        along = _unit(joints[tip_row.get(joint, joint + 1)] - joints[joint])
+        along = _unit(joints[TIP_ROW.get(joint, joint + 1)] - joints[joint])
         up = dorsal
         if joint >= 13:
             up = -np.array([-_THUMB_PULP[0], _THUMB_PULP[2], _THUMB_PULP[1]])
@@ -81,6 +89,7 @@ def joint_axes() -> Array:
     along = axes[12, 2]
     up = _unit(dorsal - along * (along @ dorsal))
     axes[12] = -dorsal, np.cross(up, along), -along
+    axes.setflags(write=False)
     return axes
 
 
