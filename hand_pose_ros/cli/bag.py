@@ -22,7 +22,7 @@ from hand_pose_ros.evaluation.recording import (
     summary_table,
 )
 from hand_pose_ros.evaluation.report import Table, facts
-from hand_pose_ros.hand_model.model import HandModel
+from hand_pose_ros.pipeline.hand_models import load_hand_models
 from hand_pose_ros.pipeline.pipeline import Pipeline
 from hand_pose_ros.skeleton import Side
 from hand_pose_ros.sources.bag import BagReader
@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
 def _process(
     args: argparse.Namespace, reader: BagReader, pipeline: Pipeline, out: Path
 ) -> tuple[RecordingResult, OverlayRecorder]:
-    models = {side: HandModel.bundled(side) for side in Side}
+    models = load_hand_models(pipeline.config)
     faces = {side: model.faces for side, model in models.items()}
     expected = min(reader.expected_frames, args.max_frames or reader.expected_frames)
     with ExitStack() as stack:
@@ -96,8 +96,8 @@ def _process(
         def store(frame: Frame, scene: Scene, truth: Scene | None) -> None:
             camera = frame.intrinsics
             if not bar.n:
-                vertices = models[Side.RIGHT].num_vertices
-                writer.write_topology("bundled", vertices, faces, frame.stamp_ns)
+                name = "mano" if pipeline.config.mano_path else "bundled"
+                writer.write_topology(name, models[Side.RIGHT].num_vertices, faces, frame.stamp_ns)
             if args.images:
                 writer.write_frame(frame, depth="png")
             writer.write_scene(scene, (camera.width, camera.height))

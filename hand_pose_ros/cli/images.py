@@ -13,9 +13,9 @@ from hand_pose_ros.cli.errors import UsageError
 from hand_pose_ros.cli.outputs import save_picture
 from hand_pose_ros.cli.settings import add_settings, settings
 from hand_pose_ros.evaluation.report import Table
-from hand_pose_ros.hand_model.model import HandModel
+from hand_pose_ros.pipeline.hand_models import load_hand_models
 from hand_pose_ros.pipeline.pipeline import Pipeline
-from hand_pose_ros.skeleton import JOINT_NAMES, Side
+from hand_pose_ros.skeleton import JOINT_NAMES
 from hand_pose_ros.sources.images import image_frame
 from hand_pose_ros.types import HandEstimate, Scene
 from hand_pose_ros.visualization.panel import compose
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     if args.depth_unit <= 0:
         raise UsageError(f"--depth-unit: expected metres per unit above 0, got {args.depth_unit}")
     pipeline = Pipeline(settings(args).pipeline)
-    faces = {side: HandModel.bundled(side).faces for side in Side}
+    faces = {side: model.faces for side, model in load_hand_models(pipeline.config).items()}
     results = []
     for index, (color, depth) in enumerate(tqdm(pairs, unit="picture", disable=len(pairs) == 1)):
         frame = image_frame(color, depth, args.depth_unit, tuple(args.intrinsics), index * 33_333_333)

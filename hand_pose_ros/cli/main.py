@@ -71,11 +71,21 @@ def _user_errors() -> tuple[type[Exception], ...]:
     from hand_pose_ros.config import ConfigError
     from hand_pose_ros.datasets.synthetic.renderer import RendererUnavailable
     from hand_pose_ros.engines.base import EngineError
+    from hand_pose_ros.hand_model.mano_file import ModelFileError
     from hand_pose_ros.sources.errors import SourceError
     from hand_pose_ros.types import InvalidData
     from hand_pose_ros.visualization.video import VideoError
 
-    return (UsageError, ConfigError, EngineError, SourceError, InvalidData, RendererUnavailable, VideoError)
+    return (
+        UsageError,
+        ConfigError,
+        EngineError,
+        ModelFileError,
+        SourceError,
+        InvalidData,
+        RendererUnavailable,
+        VideoError,
+    )
 
 
 if __name__ == "__main__":

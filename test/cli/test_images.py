@@ -42,8 +42,8 @@ def test_depth_pictures(tmp_path: Path, knowing: Any, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize(
     ("pixels", "says"),
     [
-        (np.zeros((48, 64), dtype=np.uint8), "uint16"),
-        (np.zeros((48, 64, 3), dtype=np.uint16), "one channel"),
+        (np.zeros((48, 64), dtype=np.uint8), "got uint8"),
+        (np.zeros((48, 64, 3), dtype=np.uint16), "got uint16 (48, 64, 3)"),
     ],
 )
 def test_pictures_that_are_no_depth(
