@@ -11,6 +11,7 @@ import cv2
 from hand_pose_ros import __version__
 from hand_pose_ros.config import ConfigError, PipelineConfig, flatten, options
 from hand_pose_ros.engines.base import Engine, warm_up
+from hand_pose_ros.engines.blas import single_threaded_blas
 from hand_pose_ros.engines.factory import create_engine
 from hand_pose_ros.engines.zoo import find_model
 from hand_pose_ros.pipeline.assembly import joint_pixels, region_of_interest, valid_joints, wrist_of
@@ -67,6 +68,10 @@ class Pipeline:
 
     def process(self, frame: Frame) -> Scene:
         """The hands of one frame. Frames come in the order of their stamps; a jump of time forgets the hands."""
+        with single_threaded_blas():
+            return self._process(frame)
+
+    def _process(self, frame: Frame) -> Scene:
         timer = StageTimer()
         dropped: Counter[str] = Counter()
         with timer.stage("track"):
