@@ -17,6 +17,7 @@ from hand_pose_ros.engines.zoo import find_model
 from hand_pose_ros.pipeline.assembly import joint_pixels, region_of_interest, valid_joints, wrist_of
 from hand_pose_ros.pipeline.estimator import DroppedHand, Estimator, KeypointFusionEstimator, NetworkHand
 from hand_pose_ros.pipeline.finder import HandFinder
+from hand_pose_ros.pipeline.meshes import Meshes, load_hand_models
 from hand_pose_ros.pipeline.smoothing import OneEuroFilter
 from hand_pose_ros.pipeline.timing import StageTimer
 from hand_pose_ros.pipeline.tracking import SIDE_DOUBT, SIDE_PATIENCE, Track, Tracker, credibility
@@ -57,6 +58,7 @@ class Pipeline:
         self._finder = finder or HandFinder(_engine(config, config.finder.model), config)
         self._estimator = estimator or KeypointFusionEstimator(_engine(config, config.model), config)
         self._tracker = Tracker(config.tracking)
+        self._meshes = Meshes(load_hand_models(config)) if config.mesh else None
         self.counts: Counter[str] = Counter()
         self._last: _Instant | None = None
         self._since_search = 0
@@ -105,6 +107,8 @@ class Pipeline:
         fixed = [item.name for item in options(PipelineConfig) if not item.dynamic and old[item.name] != new[item.name]]
         if fixed:
             raise ConfigError(f"cannot be changed while running: {', '.join(fixed)}; restart with the new values")
+        if config.mesh and self._meshes is None:
+            self._meshes = Meshes(load_hand_models(config))
         self._config = config
         self._finder.config = config
         self._estimator.config = config
@@ -196,17 +200,25 @@ class Pipeline:
             joints = self._smooth(track)
         with timer.stage("lift"):
             pixels = joint_pixels(joints, camera)
-            return HandEstimate(
-                side=hand.side,
-                joints=joints,
-                joint_std=hand.joint_std,
-                joint_valid=valid_joints(pixels, hand.joint_std, camera, self._config.tracking.max_joint_std),
-                score=hand.score,
-                track_id=track.track_id,
-                state=track.state,
-                roi=region_of_interest(pixels, camera),
-                wrist=wrist_of(joints, hand.side),
-            )
+            valid = valid_joints(pixels, hand.joint_std, camera, self._config.tracking.max_joint_std)
+            roi, wrist = region_of_interest(pixels, camera), wrist_of(joints, hand.side)
+        mano, vertices = None, None
+        if self._config.mesh and self._meshes is not None:
+            with timer.stage("mesh"):
+                mano, vertices = self._meshes.fit(track, joints)
+        return HandEstimate(
+            side=hand.side,
+            joints=joints,
+            joint_std=hand.joint_std,
+            joint_valid=valid,
+            score=hand.score,
+            track_id=track.track_id,
+            state=track.state,
+            roi=roi,
+            wrist=wrist,
+            mano=mano,
+            vertices=vertices,
+        )
 
     def _smooth(self, track: Track) -> FloatArray:
         config = self._config.smoothing

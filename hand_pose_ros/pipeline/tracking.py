@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 
 from hand_pose_ros.config import TrackingConfig
+from hand_pose_ros.hand_model.fit import HandFitter
 from hand_pose_ros.pipeline.estimator import DroppedHand, NetworkHand
 from hand_pose_ros.pipeline.smoothing import OneEuroFilter
 from hand_pose_ros.skeleton import MCPS, WRIST, Side
@@ -35,6 +36,7 @@ class Track:
         velocity: (3,) metres per second of the centre.
         side_doubts: frames in a row in which the network did not believe in the side.
         smoother: the hand's own filter, if smoothing is on.
+        fitter: what is known of the hand's shape, if meshes are asked for.
     """
 
     track_id: int
@@ -44,6 +46,7 @@ class Track:
     velocity: FloatArray = field(default_factory=lambda: np.zeros(3, dtype=np.float32))
     side_doubts: int = 0
     smoother: OneEuroFilter | None = None
+    fitter: HandFitter | None = None
 
 
 class Tracker:
