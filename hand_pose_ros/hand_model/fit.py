@@ -1,8 +1,8 @@
 """Inverse kinematics: the hand model's parameters and mesh from 21 joint positions, fast enough for every frame.
 
 Closed form, no iterations: the palm gives the global rotation, bone lengths give the shape, then each finger is turned
-joint by joint towards the next measured joint about its anatomical axes, so that twists stay human. A left hand is fitted
-as its mirror image.
+joint by joint towards the next measured joint about its anatomical axes, so that twists stay human. A left hand is
+fitted as its mirror image.
 """
 
 from __future__ import annotations

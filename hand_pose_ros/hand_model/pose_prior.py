@@ -26,9 +26,10 @@ def _key(thumb: tuple[int, ...], *fingers: tuple[int, int, int, int]) -> Array:
 
 # Finger shapes as (MCP flexion, radial deviation, PIP, DIP).
 _STRAIGHT = (2, 0, 4, 3)
-_CURLED = (84, 0, 101, 64)
+_CURLED = (88, 0, 106, 73)
+_CURLED_LITTLE = (86, 0, 98, 60)  # shorter: it meets the palm earlier
 _RELAXED = ((18, 0, 25, 12), (22, 0, 30, 14), (25, 0, 32, 15), (28, -2, 32, 15))
-_FIST = (_CURLED, _CURLED, _CURLED, _CURLED)
+_FIST = (_CURLED, _CURLED, _CURLED, _CURLED_LITTLE)
 _OVER_FIST = (21, 22, 55, 39, 0, 43)  # thumb across the curled fingers
 _HITCHHIKER = (-16, -6, -5, -8, 0, -22)
 _BESIDE = (22, -2, 0, -4, 0, 2)  # thumb along the index
@@ -50,16 +51,16 @@ KEY_POSES: Final[dict[str, Array]] = {
     "fist_loose": _key((16, 16, 29, 29, 0, 35), *((62, 0, 78, 45),) * 4),
     "fist_thumb_beside": _key((26, 2, 5, 0, 0, 8), *_FIST),
     "thumbs_up": _key(_HITCHHIKER, *_FIST),
-    "point": _key(_OVER_FIST, _STRAIGHT, _CURLED, _CURLED, _CURLED),
-    "point_thumb_out": _key((-8, 0, 0, 0, 0, -8), _STRAIGHT, _CURLED, _CURLED, _CURLED),
-    "two": _key(_OVER_FIST, (0, 12, 3, 2), (0, -8, 3, 2), _CURLED, _CURLED),
+    "point": _key(_OVER_FIST, _STRAIGHT, _CURLED, _CURLED, _CURLED_LITTLE),
+    "point_thumb_out": _key((-8, 0, 0, 0, 0, -8), _STRAIGHT, _CURLED, _CURLED, _CURLED_LITTLE),
+    "two": _key(_OVER_FIST, (0, 12, 3, 2), (0, -8, 3, 2), _CURLED, _CURLED_LITTLE),
     "three": _key(_OVER_FIST, (0, 12, 3, 2), (0, 0, 3, 2), (2, -12, 4, 2), (75, 0, 85, 50)),
-    "three_with_thumb": _key((-12, 0, 0, -4, 0, -8), (0, 12, 3, 2), (0, -6, 3, 2), _CURLED, _CURLED),
+    "three_with_thumb": _key((-12, 0, 0, -4, 0, -8), (0, 12, 3, 2), (0, -6, 3, 2), _CURLED, _CURLED_LITTLE),
     "four": _key(_ACROSS, (0, 4, 2, 2), (0, 0, 2, 2), (0, -4, 2, 2), (2, -6, 2, 2)),
     "horns": _key(_OVER_FIST, (2, 4, 4, 2), _CURLED, _CURLED, (2, -8, 4, 2)),
     "call_me": _key(_HITCHHIKER, _CURLED, _CURLED, _CURLED, (2, -14, 4, 2)),
     "little_up": _key(_OVER_FIST, _CURLED, _CURLED, (78, 0, 95, 60), (8, -4, 6, 3)),
-    "middle_up": _key(_OVER_FIST, _CURLED, (4, 0, 4, 2), _CURLED, _CURLED),
+    "middle_up": _key(_OVER_FIST, _CURLED, (4, 0, 4, 2), _CURLED, _CURLED_LITTLE),
     "ok": _key((31, 17, 43, 8, 0, -4), (39, 0, 46, 30), (14, 0, 14, 6), (8, -2, 8, 4), (4, -8, 6, 3)),
     "pinch_index": _key((31, 17, 43, 8, 0, -4), (39, 0, 46, 30), *_RELAXED[1:]),
     "pinch_middle": _key((42, 19, 35, 10, 0, -8), _RELAXED[0], (43, 0, 56, 30), *_RELAXED[2:]),
