@@ -49,6 +49,15 @@ class Report:
         return self.frames_out / self.period_s if self.period_s > 0 else 0.0
 
 
+@dataclass(frozen=True)
+class Totals:
+    """What happened since the start; `drops` has 0 for reasons that did not occur."""
+
+    frames_in: int
+    frames_out: int
+    drops: Counter[str]
+
+
 class Monitor:
     """Counts what happens to frames. All methods may be called from any thread."""
 
@@ -57,6 +66,8 @@ class Monitor:
         self._since = now_s
         self._frames_in = 0
         self._frames_out = 0
+        self._reported_in = 0
+        self._reported_out = 0
         self._hands = 0
         self._latency: deque[float] = deque(maxlen=_WINDOW)
         self._processing: deque[float] = deque(maxlen=_WINDOW)
@@ -92,16 +103,22 @@ class Monitor:
             drops = self._drops + Counter(other_drops or {})
             result = Report(
                 now_s - self._since,
-                self._frames_in,
-                self._frames_out,
+                self._frames_in - self._reported_in,
+                self._frames_out - self._reported_out,
                 self._hands,
                 _percentiles(self._latency),
                 _percentiles(self._processing),
                 dict(drops),
                 dict(drops - self._reported),
             )
-            self._since, self._frames_in, self._frames_out, self._reported = now_s, 0, 0, drops
+            self._since, self._reported = now_s, drops
+            self._reported_in, self._reported_out = self._frames_in, self._frames_out
             return result
+
+    def totals(self) -> Totals:
+        """The counts since the start."""
+        with self._lock:
+            return Totals(self._frames_in, self._frames_out, Counter(self._drops))
 
 
 def diagnostic_array(

@@ -30,9 +30,9 @@ COLOR: Final = "color"
 DEPTH: Final = "depth"
 NO_CAMERA_INFO: Final = "no_camera_info"
 
-# Best effort matches every publisher (it takes from reliable ones too). Only the newest frame is of interest, but colour and
-# depth come one after the other: with a depth of 1 a short starvation leaves images of different instants, and on a busy
-# machine (load 9 on two cores, 90 frames at 30 Hz) 13 and 15 frames were paired, with 5 it was 80 and 55.
+# Best effort matches every publisher (it takes from reliable ones too). Only the newest frame is of interest, but
+# colour and depth come one after the other: with a depth of 1 a short starvation leaves images of different instants;
+# on a busy machine (load 9 on two cores, 90 frames at 30 Hz) 13 and 15 frames were paired, with 5 it was 80 and 55.
 INPUT_QOS: Final = QoSProfile(
     history=HistoryPolicy.KEEP_LAST,
     depth=5,

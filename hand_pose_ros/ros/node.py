@@ -78,6 +78,10 @@ class HandPoseNode(LifecycleNode):  # type: ignore[misc]  # rclpy carries no typ
         threshold = JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=True)
         self._jump = self.get_clock().create_jump_callback(threshold, post_callback=self._on_jump)
 
+    def waiting(self) -> int:
+        """Images and frames that wait for something; bounded, whatever the input does."""
+        return self._worker.waiting + (self._inputs.pairer.waiting if self._inputs is not None else 0)
+
     def start(self) -> None:
         """Configure and activate.
 

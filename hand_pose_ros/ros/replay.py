@@ -14,10 +14,9 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 from hand_pose_ros.ros.bringup import PACKAGE, Argument, describe, hand_pose_node, node_arguments, rviz_node
-from hand_pose_ros.sources.bag import BagReader
+from hand_pose_ros.ros.recorded_topics import topic_parameters
 
 _FLAGS: Final = ("true", "false")
-_TRANSPORTS: Final = ("compressedDepth", "compressed")
 PLAYER: Final = (
     Argument("bag", "Recording: a rosbag2 folder, a .mcap or a .db3 file. Empty: the bundled sample."),
     Argument("rate", "Speed; 2.0 plays twice as fast.", "1.0"),
@@ -37,25 +36,6 @@ def replay_launch(params_file: str) -> LaunchDescription:
     arguments = tuple(_with_sim_time(item) for item in node_arguments(params_file))
     node = hand_pose_node(arguments, params_file, lambda context: topic_parameters(_bag(context)))
     return describe((*PLAYER, *arguments), node, OpaqueFunction(function=_start_player), rviz_node())
-
-
-def topic_parameters(bag: Path) -> dict[str, Any]:
-    """The node's topic parameters for a recording.
-
-    Raises:
-        BagError: it cannot be read.
-    """
-    with BagReader(bag) as reader:
-        topics = reader.topics
-    parameters: dict[str, Any] = {"topics.camera_info": topics.camera_info}
-    for role, topic in (("color", topics.color), ("depth", topics.depth)):
-        parameters[f"topics.use_{role}"] = bool(topic)
-        if topic:
-            base, _, last = topic.rpartition("/")
-            packed = last in _TRANSPORTS
-            parameters[f"topics.{role}"] = base if packed else topic
-            parameters[f"topics.{role}_transport"] = last if packed else "raw"
-    return parameters
 
 
 def _with_sim_time(item: Argument) -> Argument:

@@ -35,6 +35,11 @@ class NewestWorker(Generic[T]):
         self._running = False
         self._thread: threading.Thread | None = None
 
+    @property
+    def waiting(self) -> int:
+        """Items that wait: 0 or 1."""
+        return len(self._slot)
+
     def start(self) -> None:
         """Start the thread; what was submitted before is forgotten."""
         if self._thread is not None:
