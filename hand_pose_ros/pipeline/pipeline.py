@@ -17,7 +17,8 @@ from hand_pose_ros.engines.zoo import find_model
 from hand_pose_ros.pipeline.assembly import joint_pixels, region_of_interest, valid_joints, wrist_of
 from hand_pose_ros.pipeline.estimator import DroppedHand, Estimator, KeypointFusionEstimator, NetworkHand
 from hand_pose_ros.pipeline.finder import HandFinder
-from hand_pose_ros.pipeline.meshes import Meshes, load_hand_models
+from hand_pose_ros.pipeline.hand_models import load_hand_models
+from hand_pose_ros.pipeline.meshes import Meshes
 from hand_pose_ros.pipeline.smoothing import OneEuroFilter
 from hand_pose_ros.pipeline.timing import StageTimer
 from hand_pose_ros.pipeline.tracking import SIDE_DOUBT, SIDE_PATIENCE, Track, Tracker, credibility

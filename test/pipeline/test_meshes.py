@@ -11,7 +11,8 @@ from toy_scenes import Blob, toy_frame
 from hand_pose_ros.config import ConfigError, PipelineConfig, replace
 from hand_pose_ros.hand_model.model import HandModel
 from hand_pose_ros.pipeline.estimator import DroppedHand, NetworkHand
-from hand_pose_ros.pipeline.meshes import Meshes, load_hand_models
+from hand_pose_ros.pipeline.hand_models import load_hand_models
+from hand_pose_ros.pipeline.meshes import Meshes
 from hand_pose_ros.pipeline.pipeline import Pipeline
 from hand_pose_ros.pipeline.tracking import Track
 from hand_pose_ros.skeleton import Side
