@@ -80,7 +80,7 @@ def test_labels_stay_inside_small_pictures(camera: Intrinsics, make_hand: MakeHa
     picture = draw_scene(grey(camera), Scene(0, "camera", (hand,)), camera)
     color = np.array(SIDE_COLORS[Side.RIGHT])
     close = (np.abs(picture.astype(int) - color) < 25).all(axis=2)
-    assert close[:40, :200].sum() > 30
+    assert close[:40, :200].sum() > 15
 
 
 SQUARE = np.array([[-0.02, -0.02, 0.5], [0.02, -0.02, 0.5], [0.02, 0.02, 0.5], [-0.02, 0.02, 0.5]], dtype=np.float32)
