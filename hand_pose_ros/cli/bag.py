@@ -22,7 +22,7 @@ from hand_pose_ros.evaluation.recording import (
     summary_table,
 )
 from hand_pose_ros.evaluation.report import Table, facts
-from hand_pose_ros.pipeline.meshes import load_hand_models
+from hand_pose_ros.pipeline.hand_models import load_hand_models
 from hand_pose_ros.pipeline.pipeline import Pipeline
 from hand_pose_ros.skeleton import Side
 from hand_pose_ros.sources.bag import BagReader

@@ -13,7 +13,7 @@ from hand_pose_ros.cli.errors import UsageError
 from hand_pose_ros.cli.outputs import save_picture
 from hand_pose_ros.cli.settings import add_settings, settings
 from hand_pose_ros.evaluation.report import Table
-from hand_pose_ros.pipeline.meshes import load_hand_models
+from hand_pose_ros.pipeline.hand_models import load_hand_models
 from hand_pose_ros.pipeline.pipeline import Pipeline
 from hand_pose_ros.skeleton import JOINT_NAMES
 from hand_pose_ros.sources.images import image_frame
