@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Final
 
 from numpy.typing import NDArray
@@ -21,12 +21,14 @@ from rosbags.interfaces import (
 )
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from rosbags.rosbag2.errors import WriterError
+from rosbags.rosbag2.storage_mcap import McapWriter
 
 from hand_pose_ros.skeleton import Side
 from hand_pose_ros.sources import image_messages, scene_markers, scene_messages
 from hand_pose_ros.sources.bag_topics import TRUTH
 from hand_pose_ros.sources.errors import BagError
 from hand_pose_ros.sources.message_types import make, serialize, typestore
+from hand_pose_ros.sources.salvage import zstd
 from hand_pose_ros.types import Frame, Intrinsics, Scene
 
 COLOR_TOPIC: Final = "/camera/camera/color/image_raw"
@@ -47,6 +49,7 @@ class BagWriter:
         path: a folder to be made (rosbag2), or a name ending in .mcap or .db3 for a lone file.
         storage: "mcap" or "sqlite3"; a lone file's suffix decides for itself.
         compress: compress the chunks of an mcap with zstd.
+        dense: of an mcap: chunks of 16 MiB and the strongest compression, for files that are kept rather than recorded.
         namespace: before the result topics hands, meshes, mesh_topology, objects, markers.
         overwrite: replace what is there.
 
@@ -60,6 +63,7 @@ class BagWriter:
         storage: str = "mcap",
         *,
         compress: bool = True,
+        dense: bool = False,
         namespace: str = NAMESPACE,
         overwrite: bool = False,
     ) -> None:
@@ -71,6 +75,7 @@ class BagWriter:
             raise BagError(f"storage: expected {' or '.join(_STORAGES)}, got {storage!r}")
         self._storage = storage
         self._compress = compress and storage == "mcap"
+        self._dense = dense
         self._namespace = namespace.rstrip("/")
         self._overwrite = overwrite
         self._connections: dict[str, Connection] = {}
@@ -84,7 +89,8 @@ class BagWriter:
         # Beside its final place, which is only touched when the recording is complete or ends with an error.
         self._work = Path(tempfile.mkdtemp(prefix=f".{self.path.name}.", dir=self.path.parent))
         folder = self._work / self.path.stem if self._lone else self._work / self.path.name
-        self._writer = Writer(folder, version=_METADATA_VERSION, storage_plugin=_STORAGES[self._storage])
+        kind = _DenseWriter if self._dense and self._compress else Writer
+        self._writer = kind(folder, version=_METADATA_VERSION, storage_plugin=_STORAGES[self._storage])
         if self._compress:
             self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
         self._writer.open()
@@ -184,6 +190,32 @@ class BagWriter:
 
     def _write_camera_info(self, header: Any, stamp_ns: int, camera: Intrinsics) -> None:
         self.write(CAMERA_INFO_TOPIC, image_messages.camera_info(make, header, camera), stamp_ns)
+
+
+class _DenseMcapWriter(McapWriter):
+    """Chunks that hold many images, so that what stays the same in them is stored once."""
+
+    CHUNK_BYTES = 1 << 24
+    LEVEL = 19
+
+    def __init__(self, path: Path, compression: CompressionMode) -> None:
+        super().__init__(path, compression)
+        self.compressor = lambda chunk: zstd.compress(chunk, self.LEVEL)
+        self._closing = False
+
+    def close_chunk(self) -> None:
+        """Called by rosbags for every MiB."""
+        if self._closing or self.chunk.bio.tell() >= self.CHUNK_BYTES:
+            super().close_chunk()
+
+    def close(self, version: int, metadata: str) -> None:
+        """Write the last chunk and the index."""
+        self._closing = True
+        super().close(version, metadata)
+
+
+class _DenseWriter(Writer):
+    STORAGE_PLUGINS = MappingProxyType({**Writer.STORAGE_PLUGINS, StoragePlugin.MCAP: _DenseMcapWriter})
 
 
 def _choice(name: str, value: str, choices: tuple[str, ...]) -> None:

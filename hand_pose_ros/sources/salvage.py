@@ -20,9 +20,9 @@ from zlib import crc32
 from lz4.frame import LZ4FrameDecompressor  # type: ignore[import-untyped]
 
 if sys.version_info >= (3, 14):
-    from compression import zstd
+    from compression import zstd as zstd
 else:
-    from backports import zstd
+    from backports import zstd as zstd
 
 # What decompressing a damaged chunk raises; lz4 has no exception of its own.
 DAMAGED_CHUNK = (zstd.ZstdError, RuntimeError)
