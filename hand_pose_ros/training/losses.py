@@ -50,7 +50,8 @@ class KeypointFusionTargets(NamedTuple):
             finite.
         has_joints: (B,) 1 where the joints are to be learnt, 0 for crops that hold no hand (or the wrong side's).
         presence: (B,) 1 where the crop is centred on a hand.
-        side: (B,) 1 where that hand is of the expected side; read where presence is 1.
+        side: (B,) 0 where the crop is centred on a hand of the other side, else 1. Such a crop holds a hand, so the
+            presence is learnt as 1 there whatever `presence` says; the side is learnt wherever there is a hand.
     """
 
     joints: Tensor
@@ -134,7 +135,8 @@ def _branch_terms(
 def _existence_terms(
     output: KeypointFusionOutput, targets: KeypointFusionTargets, config: KeypointFusionLossConfig
 ) -> dict[str, Tensor]:
-    presence, side = targets.presence.to(output.joints.dtype), targets.side.to(output.joints.dtype)
+    side = targets.side.to(output.joints.dtype)
+    presence = torch.maximum(targets.presence.to(side.dtype), 1 - side)
     bce = functional.binary_cross_entropy_with_logits
     sides = bce(output.side_logit, side, reduction="none")
     return {

@@ -117,6 +117,21 @@ def test_negatives_teach_presence_only() -> None:
     assert (output.presence_logit.grad != 0).all()
 
 
+def test_a_hand_of_the_other_side_is_a_hand() -> None:
+    """However the data mark it: a wrong side teaches presence and side, but no joints."""
+    results = []
+    for presence in (0.0, 1.0):
+        output, targets, geometry = _example(2)
+        one_wrong = torch.tensor([1.0, 0.0])
+        targets = targets._replace(has_joints=one_wrong, presence=torch.tensor([1.0, presence]), side=one_wrong)
+        keypoint_fusion_loss(output, targets, geometry)["total"].backward()
+        assert output.final[1].grad[1].abs().sum() == 0
+        assert output.presence_logit.grad[1] < 0  # towards a hand
+        assert output.side_logit.grad[1] > 0  # of the other side
+        results.append(output.side_logit.grad.clone())
+    assert torch.equal(*results)
+
+
 def test_missing_modalities_do_not_teach_their_branch() -> None:
     output, targets, geometry = _example(3)
     depth_small = output.depth_small.clone()
@@ -132,7 +147,7 @@ def test_missing_modalities_do_not_teach_their_branch() -> None:
 def test_a_batch_without_hands_is_finite() -> None:
     output, targets, geometry = _example(2)
     none = torch.zeros(2)
-    terms = keypoint_fusion_loss(output, targets._replace(has_joints=none, presence=none, side=none), geometry)
+    terms = keypoint_fusion_loss(output, targets._replace(has_joints=none, presence=none), geometry)
     assert all(torch.isfinite(value) for value in terms.values())
     assert terms["total"].item() == pytest.approx(terms["presence"].item(), rel=1e-6)
 
