@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hand_pose_ros.datasets.synthetic.spec import SyntheticConfig
 from hand_pose_ros.skeleton import NUM_JOINTS, Side
@@ -41,10 +42,10 @@ KINDS = ("crops", "frames")
 SIDES = (Side.RIGHT, Side.LEFT)
 log = logging.getLogger(__name__)
 
-Arrays = dict[str, np.ndarray[Any, Any]]
+Arrays = dict[str, NDArray[Any]]
 
 
-def pack_depth(depth: FloatArray) -> np.ndarray[Any, np.dtype[np.uint16]]:
+def pack_depth(depth: FloatArray) -> NDArray[np.uint16]:
     """Metres -> uint16 steps of 0.1 mm; what is beyond 6.5535 m counts as no reading."""
     steps = np.rint(depth * np.float32(1.0 / DEPTH_UNIT))
     return np.where(steps < 65536.0, steps, 0.0).astype(np.uint16)
