@@ -57,13 +57,13 @@ class HandFinder:
         self._intrinsics = np.zeros((1, 4), dtype=np.float32)
 
     def find(
-        self, frame: Frame, known: Sequence[FloatArray] = (), dropped: Counter[str] | None = None
+        self, frame: Frame, known: Sequence[HandDetection] = (), dropped: Counter[str] | None = None
     ) -> list[HandDetection]:
         """The hands of a frame, best first, at most `max_hands` and of the sides asked for.
 
         Args:
             frame: with depth; colour helps where it is there.
-            known: centres (3,) in camera metres of hands that are followed already and must not be found again.
+            known: hands that are followed already and must not be found again.
             dropped: counts peaks whose centre is no usable place, under "non_finite".
         """
         self._fill(frame)
@@ -72,8 +72,10 @@ class HandFinder:
         peaks, unusable = find_peaks(heatmap, center, self.config.finder.threshold)
         if dropped is not None:
             dropped["non_finite"] += unusable
-        hands = [hand for hand in suppress(peaks, self.config.tracking.min_separation) if self._wanted(hand, known)]
-        return hands[: self.config.max_hands]
+        hands = suppress(peaks, self.config.tracking.min_separation, known)
+        # Sides are chosen last: a right hand that was also taken for a left one must not pass as one.
+        wanted = [hand for hand in hands if self.config.sides in ("both", hand.side.value)]
+        return wanted[: self.config.max_hands]
 
     def _fill(self, frame: Frame) -> None:
         size = (frame.intrinsics.height, frame.intrinsics.width)
@@ -94,11 +96,6 @@ class HandFinder:
             depth[(depth < self.config.min_depth) | (depth > self.config.max_depth)] = 0
             self._depth[window] = depth
         self._intrinsics[0] = finder_intrinsics(frame.intrinsics)
-
-    def _wanted(self, hand: HandDetection, known: Sequence[FloatArray]) -> bool:
-        if self.config.sides not in ("both", hand.side.value):
-            return False
-        return all(float(np.linalg.norm(hand.center - center)) > SAME_SIDE_DISTANCE for center in known)
 
 
 def letterbox(height: int, width: int) -> tuple[int, int, int, int]:
@@ -136,15 +133,17 @@ def find_peaks(heatmap: FloatArray, center: FloatArray, threshold: float) -> tup
     return sorted(found, key=lambda hand: -hand.score), unusable
 
 
-def suppress(hands: Sequence[HandDetection], min_separation: float) -> list[HandDetection]:
-    """Keep the strongest of hands (sorted, best first) that are at one place.
+def suppress(
+    hands: Sequence[HandDetection], min_separation: float, known: Sequence[HandDetection] = ()
+) -> list[HandDetection]:
+    """Keep the strongest of hands (sorted, best first) that are at one place, and none where there is a known one.
 
     The same place is `min_separation` metres for different sides (a hand taken for both) and `SAME_SIDE_DISTANCE` for
     equal ones.
     """
     kept: list[HandDetection] = []
     for hand in hands:
-        if not any(_same_place(hand, other, min_separation) for other in kept):
+        if not any(_same_place(hand, other, min_separation) for other in (*known, *kept)):
             kept.append(hand)
     return kept
 

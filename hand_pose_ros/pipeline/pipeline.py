@@ -34,7 +34,7 @@ class Finder(Protocol):
 
     config: PipelineConfig
 
-    def find(self, frame: Frame, known: list[FloatArray], dropped: Counter[str]) -> list[HandDetection]: ...
+    def find(self, frame: Frame, known: list[HandDetection], dropped: Counter[str]) -> list[HandDetection]: ...
 
 
 class Pipeline:
@@ -158,7 +158,8 @@ class Pipeline:
             return
         self._since_search = 0
         with timer.stage("find"):
-            found = self._finder.find(frame, [track.hand.center for track in tracks], dropped)
+            known = [HandDetection(track.hand.side, track.hand.center, track.hand.score) for track in tracks]
+            found = self._finder.find(frame, known, dropped)
         for detection in found[: self._config.max_hands - len(tracks)]:
             try:
                 hand = self._examine(frame, detection, timer)

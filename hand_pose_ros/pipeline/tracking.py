@@ -21,6 +21,8 @@ SIDE_PATIENCE: Final = 3
 MAX_PREDICTION: Final = 0.5
 # Weight of the newest displacement in the velocity; one frame's error must not throw the next crop off.
 VELOCITY_GAIN: Final = 0.5
+# Credibility that a followed hand has ahead of a newly found one at the same place.
+FOLLOWED_BONUS: Final = 0.2
 _PALM: Final = (WRIST, *MCPS)
 
 
@@ -115,9 +117,12 @@ class Tracker:
         self._lost.append(track)
 
     def suppress_duplicates(self) -> int:
-        """Of hands whose palm centres are closer than `min_separation` keep the most credible; how many went."""
+        """Of hands whose palm centres are closer than `min_separation` keep the most credible; how many went.
+
+        A hand that is followed for longer has a bonus, so that its number stays.
+        """
         kept: list[Track] = []
-        for track in sorted(self.tracks, key=lambda item: -credibility(item.hand)):
+        for track in sorted(self.tracks, key=_standing, reverse=True):
             center = palm_center(track.hand.joints)
             near = (np.linalg.norm(center - palm_center(other.hand.joints)) for other in kept)
             if all(distance >= self.config.min_separation for distance in near):
@@ -129,7 +134,7 @@ class Tracker:
     def keep(self, sides: tuple[Side, ...], max_hands: int) -> None:
         """Stop following hands of other sides and the least credible ones beyond `max_hands`."""
         wanted = [track for track in self.tracks if track.hand.side in sides]
-        self.tracks = sorted(wanted, key=lambda item: -credibility(item.hand))[:max_hands]
+        self.tracks = sorted(wanted, key=_standing, reverse=True)[:max_hands]
 
     def _number(self, hand: NetworkHand, stamp_ns: int) -> int:
         horizon = stamp_ns - int(self.config.max_gap * 1e9)
@@ -152,3 +157,7 @@ def palm_center(joints: FloatArray) -> FloatArray:
 def credibility(hand: NetworkHand) -> float:
     """Probability that this is a hand, and of the side it is taken for."""
     return hand.score * hand.side_score
+
+
+def _standing(track: Track) -> float:
+    return credibility(track.hand) + (FOLLOWED_BONUS if track.state is TrackingState.TRACKED else 0.0)

@@ -49,7 +49,7 @@ def test_an_earlier_frame_leaves_no_trace(engines: Mapping[str, OnnxRuntimeEngin
 def test_known_hands_are_not_found_again(engines: Mapping[str, OnnxRuntimeEngine]) -> None:
     finder = HandFinder(engines["finder"], PipelineConfig())
     frame = toy_frame(Blob(Side.RIGHT, (0.1, 0.0, 0.6)), Blob(Side.LEFT, (-0.15, 0.0, 0.6)))
-    found = finder.find(frame, [np.array([0.12, 0.01, 0.62], dtype=np.float32)])
+    found = finder.find(frame, [detection(Side.RIGHT, 0.12, 0.5)])
     assert [hand.side for hand in found] == [Side.LEFT]
 
 
@@ -113,6 +113,20 @@ def test_a_broken_heat_map_finds_nothing() -> None:
 )
 def test_the_stronger_of_two_hands_at_one_place_stays(hands: list[HandDetection], kept: list[int]) -> None:
     assert suppress(hands, 0.05) == [hands[index] for index in kept]
+
+
+@pytest.mark.parametrize(
+    ("known", "found"),
+    [
+        (detection(Side.RIGHT, 0.08, 0.1), False),
+        (detection(Side.RIGHT, 0.12, 0.1), True),
+        (detection(Side.LEFT, 0.04, 0.1), False),
+        (detection(Side.LEFT, 0.08, 0.1), True),  # two hands may touch
+    ],
+)
+def test_a_known_hand_hides_what_is_at_its_place(known: HandDetection, found: bool) -> None:
+    hand = detection(Side.RIGHT, 0.0, 0.9)
+    assert suppress([hand], 0.05, [known]) == ([hand] if found else [])
 
 
 def test_unusable_peaks_reach_the_counter(engines: Mapping[str, OnnxRuntimeEngine]) -> None:

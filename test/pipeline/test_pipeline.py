@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from toy_models import toy_hand
 from toy_scenes import CAMERA, Blob, toy_frame
 
@@ -13,7 +15,7 @@ from hand_pose_ros.engines.base import EngineError
 from hand_pose_ros.pipeline.pipeline import Pipeline
 from hand_pose_ros.pipeline.timing import STAGES
 from hand_pose_ros.skeleton import Side
-from hand_pose_ros.types import Frame, TrackingState
+from hand_pose_ros.types import Frame, Intrinsics, TrackingState
 
 MakePipeline = Callable[..., Pipeline]
 RIGHT = Blob(Side.RIGHT, (0.1, 0.02, 0.6))
@@ -224,3 +226,27 @@ def test_the_wrong_model_is_refused_at_start(toy_folder: Path) -> None:
         Pipeline(replace(PipelineConfig(), values))
     with pytest.raises(EngineError, match="tensorrt was asked for"):
         Pipeline(replace(PipelineConfig(), {**values, "engine": "tensorrt"}))
+
+
+sizes = st.integers(1, 80)
+blobs = st.builds(
+    Blob,
+    st.sampled_from(Side),
+    st.tuples(st.floats(-0.3, 0.3), st.floats(-0.3, 0.3), st.floats(0.05, 3.0)),
+    st.floats(0.02, 0.5),
+)
+
+
+@given(sizes, sizes, st.lists(st.tuples(st.lists(blobs, max_size=3), st.floats(0, 0.4)), min_size=1, max_size=6))
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_comes_a_scene_goes_out(
+    make_pipeline: MakePipeline, height: int, width: int, stream: list[tuple[list[Blob], float]]
+) -> None:
+    pipeline = make_pipeline(mesh=True, smoothing__enabled=True, tracking__min_score=0.1, finder__threshold=0.05)
+    camera = Intrinsics(width, width, width / 2, height / 2, width, height)
+    for scene_blobs, stamp in stream:
+        scene = pipeline.process(toy_frame(*scene_blobs, stamp=stamp, camera=camera))
+        assert len(scene.hands) <= 2 and scene.stamp_ns == round(stamp * 1e9)
+        for hand in scene.hands:  # HandEstimate has checked that all is finite
+            assert hand.roi.x >= 0 and hand.roi.x + hand.roi.width <= width - 1
+            assert (hand.joints[:, 2] > 0).all()

@@ -123,6 +123,14 @@ def test_one_hand_seen_twice_is_one_hand(hands: list[NetworkHand], kept: list[in
     assert [track.hand for track in tracker.tracks] == [hands[index] for index in kept]
 
 
+def test_a_followed_hand_keeps_its_number_against_a_new_find() -> None:
+    tracker = Tracker(TrackingConfig())
+    followed = tracker.add(hand(score=0.85), 0)
+    tracker.update(followed, hand(score=0.85), MILLISECOND)
+    tracker.add(hand(0.02, score=0.95), MILLISECOND)
+    assert tracker.suppress_duplicates() == 1 and tracker.tracks == [followed]
+
+
 @pytest.mark.parametrize(
     ("side_scores", "doubts"),
     [([0.2, 0.2], 2), ([0.2, 0.6, 0.2], 1), ([0.3], 0), ([0.9, 0.29], 1)],
