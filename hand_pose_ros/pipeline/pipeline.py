@@ -143,7 +143,7 @@ class Pipeline:
                 center = self._tracker.predict(track, frame.stamp_ns)
                 hand = self._estimator.estimate(frame, center, track.hand.side, timer)
                 if hand.side_score < SIDE_DOUBT and track.side_doubts + 1 >= SIDE_PATIENCE:
-                    hand = self._better_side(frame, hand, timer)
+                    hand = self._better_side(frame, hand, center, timer)
                 with timer.stage("track"):
                     self._tracker.update(track, hand, frame.stamp_ns)
             except DroppedHand as drop:
@@ -170,14 +170,18 @@ class Pipeline:
 
     def _examine(self, frame: Frame, detection: HandDetection, timer: StageTimer) -> NetworkHand:
         hand = self._estimator.estimate(frame, detection.center, detection.side, timer)
+        if hand.side_score < SIDE_DOUBT:
+            hand = self._better_side(frame, hand, detection.center, timer)
         # The finder's centre is coarse: look again with the hand in the middle, unless there clearly is none.
-        if hand.score >= self._config.tracking.min_score / 2:
-            hand = self._estimator.estimate(frame, hand.center, detection.side, timer)
-        return self._better_side(frame, hand, timer) if hand.side_score < SIDE_DOUBT else hand
+        if hand.score < self._config.tracking.min_score / 2:
+            return hand
+        return self._estimator.estimate(frame, hand.center, hand.side, timer)
 
-    def _better_side(self, frame: Frame, hand: NetworkHand, timer: StageTimer) -> NetworkHand:
+    def _better_side(self, frame: Frame, hand: NetworkHand, center: FloatArray, timer: StageTimer) -> NetworkHand:
+        """The hand, or what the same place shows when it is taken for the other side, if that is more credible."""
         try:
-            other = self._estimator.estimate(frame, hand.center, hand.side.other, timer)
+            # At the crop's centre: joints of a hand taken for the wrong side are nowhere.
+            other = self._estimator.estimate(frame, center, hand.side.other, timer)
         except DroppedHand:
             return hand
         if credibility(other) <= credibility(hand):
