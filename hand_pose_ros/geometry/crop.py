@@ -85,10 +85,10 @@ def crop_hand(frame: Frame, center: FloatArray, size: float, side: Side = Side.R
     if frame.color is None:
         rgb = np.zeros((*square, 3), dtype=np.uint8)
     else:
-        rgb = cv2.warpAffine(frame.color, warp, square, flags=cv2.INTER_LINEAR)
+        rgb = np.asarray(cv2.warpAffine(frame.color, warp, square, flags=cv2.INTER_LINEAR), dtype=np.uint8)
     if frame.depth is None:
         depth = np.zeros(square, dtype=np.float32)
     else:
-        depth = cv2.warpAffine(frame.depth, warp, square, flags=cv2.INTER_NEAREST)
+        depth = np.asarray(cv2.warpAffine(frame.depth, warp, square, flags=cv2.INTER_NEAREST), dtype=np.float32)
     cube = np.full(3, size, dtype=np.float32)
     return Crop(rgb, depth, middle.astype(np.float32), matrix, cube, camera, mirrored)

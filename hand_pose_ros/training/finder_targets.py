@@ -1,0 +1,128 @@
+"""From synthetic whole frames to what the hand finder learns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hand_pose_ros.networks.hand_finder import CELLS_X, CELLS_Y, STRIDE, FinderOutput
+from hand_pose_ros.training.shards import Batch
+from hand_pose_ros.types import FloatArray
+
+
+@dataclass(frozen=True)
+class FinderAugmentation:
+    """How frames are varied. Probabilities are per frame; gains are factors."""
+
+    flip: float = 0.5
+    no_color: float = 0.35
+    no_depth: float = 0.05
+    color_gain: float = 0.25
+
+
+class FinderBatch(NamedTuple):
+    """rgb (B, 3, H, W) 0..1, depth (B, 1, H, W) m, intrinsics (B, 4), heat (B, 2, 30, 40) target with 1 at the
+    centres' cells, weight (B, 2, 30, 40) of each cell in the heat loss, centers (B, 2, 3) m, near (B, 2, 30, 40)
+    bool where the centre is learnt."""
+
+    rgb: Tensor
+    depth: Tensor
+    intrinsics: Tensor
+    heat: Tensor
+    weight: Tensor
+    centers: Tensor
+    near: Tensor
+
+
+def finder_batch(batch: Batch, rng: np.random.Generator, augmentation: FinderAugmentation | None) -> FinderBatch:
+    """Tensors of a batch of frame shards; `augmentation` None for validation.
+
+    Expects `color` (B, 120, 160, 3) uint8, `depth` (B, 120, 160) uint16 in 0.1 mm, `intrinsics` (B, 4), `center`
+    (B, 2, 3) m, `present` (B, 2) bool and `visible` (B, 2, 21) bool per joint, right before left.
+    """
+    color = torch.from_numpy(np.ascontiguousarray(batch["color"])).permute(0, 3, 1, 2).to(torch.float32) / 255.0
+    depth = torch.from_numpy(batch["depth"].astype(np.float32) * np.float32(1e-4)).unsqueeze(1)
+    intrinsics = batch["intrinsics"].astype(np.float32).copy()
+    centers = batch["center"].astype(np.float32).copy()
+    present = batch["present"].astype(bool).copy()
+    visible = batch["visible"].mean(axis=2).astype(np.float32)
+    if augmentation is not None:
+        flip = rng.random(len(color)) < augmentation.flip
+        _flip(color, depth, intrinsics, centers, present, visible, flip)
+        _vary_color(color, rng, augmentation)
+        color[torch.from_numpy(rng.random(len(color)) < augmentation.no_color)] = 0.0
+        depth[torch.from_numpy(rng.random(len(color)) < augmentation.no_depth)] = 0.0
+    heat, weight, near = _targets(intrinsics, centers, present, visible)
+    tensors = (torch.from_numpy(a) for a in (intrinsics, heat, weight, centers, near))
+    return FinderBatch(color, depth, *tensors)
+
+
+def _flip(
+    color: Tensor,
+    depth: Tensor,
+    intrinsics: FloatArray,
+    centers: FloatArray,
+    present: np.ndarray,
+    visible: FloatArray,
+    flip: np.ndarray,
+) -> None:
+    """Mirror the chosen frames in place: right hands become left ones."""
+    chosen = torch.from_numpy(flip)
+    color[chosen] = color[chosen].flip(3)
+    depth[chosen] = depth[chosen].flip(3)
+    intrinsics[flip, 2] = color.shape[3] - 1 - intrinsics[flip, 2]
+    centers[flip, :, 0] *= -1
+    for array in (centers, present, visible):
+        array[flip] = array[flip][:, ::-1]
+
+
+def _vary_color(color: Tensor, rng: np.random.Generator, augmentation: FinderAugmentation) -> None:
+    low, high = 1 - augmentation.color_gain, 1 + augmentation.color_gain
+    gains = rng.uniform(low, high, (len(color), 3, 1, 1)).astype(np.float32)
+    color.mul_(torch.from_numpy(gains)).clamp_(0.0, 1.0)
+
+
+def _targets(
+    intrinsics: FloatArray, centers: FloatArray, present: np.ndarray, visible: FloatArray
+) -> tuple[FloatArray, FloatArray, np.ndarray]:
+    count = len(centers)
+    heat = np.zeros((count, 2, CELLS_Y, CELLS_X), dtype=np.float32)
+    weight = np.ones_like(heat)
+    near = np.zeros(heat.shape, dtype=bool)
+    rows, columns = np.mgrid[0:CELLS_Y, 0:CELLS_X]
+    for n, k in zip(*np.nonzero(present), strict=True):
+        fx, fy, cx, cy = intrinsics[n]
+        x, y, z = centers[n, k]
+        column = ((x / z * fx + cx) - (STRIDE - 1) / 2) / STRIDE
+        row = ((y / z * fy + cy) - (STRIDE - 1) / 2) / STRIDE
+        squared = (columns - column) ** 2 + (rows - row) ** 2
+        # A hand's half width is about 0.045 m; a third of it (in cells) is the width of its hill.
+        sigma = max(0.6, 0.015 * fx / z / STRIDE)
+        hill = np.exp(-squared / (2 * sigma**2)).astype(np.float32)
+        i, j = round(float(row)), round(float(column))
+        if visible[n, k] < 0.15 or not (0 <= i < CELLS_Y and 0 <= j < CELLS_X):
+            weight[n, k][hill > 0.05] = 0.0  # hardly to be seen: neither a hand nor none
+            continue
+        np.maximum(heat[n, k], hill, out=heat[n, k])
+        heat[n, k, i, j] = 1.0
+        near[n, k] |= squared < max(2.0, (1.5 * sigma) ** 2)
+    return heat, weight, near
+
+
+def finder_loss(output: FinderOutput, batch: FinderBatch) -> tuple[Tensor, Tensor]:
+    """Heat loss (CenterNet Eq. 1, alpha 2, beta 4) and centre loss (mean distance in metres near centres)."""
+    logits = output.logits
+    probability = torch.sigmoid(logits)
+    peak = batch.heat == 1.0
+    log_yes = torch.nn.functional.logsigmoid(logits)
+    log_no = torch.nn.functional.logsigmoid(-logits)
+    positive = (1 - probability) ** 2 * log_yes * peak
+    negative = (1 - batch.heat) ** 4 * probability**2 * log_no * ~peak
+    heat = -((positive + negative) * batch.weight).sum() / peak.sum().clamp(min=1)
+    distance = torch.linalg.vector_norm(output.center - batch.centers[:, :, :, None, None], dim=2)
+    center = (distance * batch.near).sum() / batch.near.sum().clamp(min=1)
+    return heat, center

@@ -1,0 +1,81 @@
+"""What every training here shares: optimiser, schedule, averaged weights."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import lightning
+import torch
+from torch import Tensor, nn
+
+from hand_pose_ros.training.average import WeightAverage
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """AdamW with a warm-up and a cosine to `final_rate` of the peak over `steps` optimiser steps."""
+
+    steps: int
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.01
+    warmup: int = 200
+    final_rate: float = 0.02
+
+    def factor(self, step: int) -> float:
+        """The learning rate at `step` as a fraction of its peak."""
+        if step < self.warmup:
+            return (step + 1) / self.warmup
+        progress = min(1.0, (step - self.warmup) / max(1, self.steps - self.warmup))
+        return self.final_rate + (1 - self.final_rate) * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+class AveragedModule(lightning.LightningModule):
+    """Trains `network` and keeps its average; subclasses give `loss` and `validate`.
+
+    Lightning's own batch type is a step number with a batch, so that augmentation is drawn from (seed, step) and a
+    resumed training goes on as an uninterrupted one would.
+    """
+
+    def __init__(self, network: nn.Module, schedule: Schedule, compile_network: bool = False) -> None:
+        super().__init__()
+        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = WeightAverage(self.network)
+        self.schedule = schedule
+        # Kept out of the module tree: its state is the network's own.
+        self._run = [torch.compile(self.network) if compile_network else self.network]
+
+    @property
+    def run(self) -> Any:
+        """The network as it is trained (compiled or not)."""
+        return self._run[0]
+
+    def loss(self, batch: Any) -> dict[str, Tensor]:
+        """Loss terms of a batch; "total" is descended."""
+        raise NotImplementedError
+
+    def training_step(self, batch: Any, batch_index: int) -> Tensor:
+        """One optimiser step's loss."""
+        terms = self.loss(batch)
+        self.log_dict({f"train/{k}": v.detach() for k, v in terms.items()}, on_step=True, on_epoch=False)
+        self.log("loss", terms["total"].detach(), prog_bar=True, logger=False)
+        return terms["total"]
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_index: int) -> None:
+        """Average the weights."""
+        self.average.update(self.network, self.global_step)
+
+    def configure_optimizers(self) -> Any:
+        """AdamW; norms and biases are not decayed."""
+        matrices = [p for p in self.network.parameters() if p.ndim > 1]
+        vectors = [p for p in self.network.parameters() if p.ndim <= 1]
+        optimizer = torch.optim.AdamW(
+            [
+                {"params": matrices, "weight_decay": self.schedule.weight_decay},
+                {"params": vectors, "weight_decay": 0.0},
+            ],
+            lr=self.schedule.learning_rate,
+        )
+        rate = torch.optim.lr_scheduler.LambdaLR(optimizer, self.schedule.factor)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": rate, "interval": "step"}}

@@ -1,0 +1,66 @@
+"""The trainings behind the shipped weights: `hand_pose train NAME`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from hand_pose_ros.networks.keypoint_fusion import KeypointFusionConfig
+from hand_pose_ros.training.finder_module import FinderModule
+from hand_pose_ros.training.finder_targets import FinderAugmentation, finder_batch
+from hand_pose_ros.training.hand_crops import VALIDATION, CropAugmentation, crop_batch
+from hand_pose_ros.training.keypoint_fusion_module import KeypointFusionModule
+from hand_pose_ros.training.optimisation import AveragedModule, Schedule
+from hand_pose_ros.training.run import Assemble, RunSettings, train
+from hand_pose_ros.training.shards import ShardStream
+
+RECIPES = ("kpt_fusion_lite", "kpt_fusion_r18", "hand_finder")
+BATCH_SIZE = 32
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A module with the way its batches are made."""
+
+    module: AveragedModule
+    assemble: Assemble
+    assemble_validation: Assemble
+
+
+def recipe(name: str, schedule: Schedule) -> Recipe:
+    """The recipe of this name.
+
+    Raises:
+        ValueError: there is none; the text lists those there are.
+    """
+    if name == "hand_finder":
+        varied = FinderAugmentation()
+        return Recipe(
+            FinderModule(schedule),
+            lambda batch, rng: finder_batch(batch, rng, varied),
+            lambda batch, rng: finder_batch(batch, rng, None),
+        )
+    if name in ("kpt_fusion_lite", "kpt_fusion_r18"):
+        size = "lite" if name == "kpt_fusion_lite" else "r18"
+        crops = CropAugmentation()
+        return Recipe(
+            KeypointFusionModule(KeypointFusionConfig(size=size), schedule),  # type: ignore[arg-type]
+            lambda batch, rng: crop_batch(batch, rng, crops),
+            lambda batch, rng: crop_batch(batch, rng, VALIDATION),
+        )
+    raise ValueError(f"no recipe {name!r}; there are {', '.join(RECIPES)}")
+
+
+def run_recipe(
+    name: str, training: Path, validation: Path, samples: int, learning_rate: float, settings: RunSettings
+) -> Path:
+    """Train `name` on shards for about `samples` samples; `settings.steps` is set from them. Returns the checkpoint."""
+    chosen = recipe(name, Schedule(steps=settings.steps or samples // BATCH_SIZE, learning_rate=learning_rate))
+    return train(
+        chosen.module,
+        ShardStream(training, BATCH_SIZE, settings.seed),
+        ShardStream(validation, BATCH_SIZE, settings.seed),
+        chosen.assemble,
+        chosen.assemble_validation,
+        settings,
+    )

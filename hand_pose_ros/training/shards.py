@@ -1,0 +1,70 @@
+"""Endless, deterministic batches from a folder of shards, so that a training can be stopped and resumed anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+Batch = dict[str, NDArray[np.generic]]
+
+
+class ShardError(ValueError):
+    """A folder of shards that cannot be used; the text says what is missing and how to make it."""
+
+
+class ShardStream:
+    """Batches in an order that depends only on the seed and the shards: every sample once per epoch.
+
+    Shards are folders of equally long `.npy` arrays (see `hand_pose_ros.datasets.synthetic.shards`), read through
+    memory maps. The order of the shards and of the samples in each is drawn anew every epoch; a batch never crosses a
+    shard's border, and a shard's last incomplete batch is left out. A shorter last shard is left out as well.
+    """
+
+    def __init__(self, folder: Path, batch_size: int, seed: int) -> None:
+        paths = sorted(path for path in Path(folder).glob("[!.]*") if any(path.glob("*.npy")))
+        self.batch_size = batch_size
+        self.seed = seed
+        if not paths:
+            raise ShardError(f"no shards in {folder}; make them with `hand_pose synth shards`")
+        sizes = [len(next(iter(_arrays(path).values()))) for path in paths]
+        self.shard_size = max(sizes)
+        self.paths = [path for path, size in zip(paths, sizes, strict=True) if size == self.shard_size]
+        if self.shard_size < batch_size:
+            raise ShardError(f"expected shards of at least {batch_size} samples, {self.paths[0]} has {self.shard_size}")
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """Batches in one pass over all shards."""
+        return len(self.paths) * (self.shard_size // self.batch_size)
+
+    def batches(self, start: int = 0) -> Iterator[tuple[int, Batch]]:
+        """(number, batch) from batch number `start` on, for ever."""
+        per_shard = self.shard_size // self.batch_size
+        number = start
+        while True:
+            epoch, within = divmod(number, self.batches_per_epoch)
+            rng = np.random.default_rng((self.seed, epoch))
+            order = rng.permutation(len(self.paths))
+            samples = [rng.permutation(self.shard_size) for _ in order]
+            first_shard, first_batch = divmod(within, per_shard)
+            for k in range(first_shard, len(order)):
+                shard = self._load(self.paths[order[k]])
+                for b in range(first_batch, per_shard):
+                    chosen = samples[k][b * self.batch_size : (b + 1) * self.batch_size]
+                    yield number, {name: array[chosen] for name, array in shard.items()}
+                    number += 1
+                first_batch = 0
+
+    def _load(self, path: Path) -> Batch:
+        shard = _arrays(path)
+        lengths = {name: len(array) for name, array in shard.items()}
+        if set(lengths.values()) != {self.shard_size}:
+            raise ShardError(f"{path}: expected {self.shard_size} samples in every array, got {lengths}")
+        return shard
+
+
+def _arrays(path: Path) -> Batch:
+    return {file.stem: np.load(file, mmap_mode="r", allow_pickle=False) for file in sorted(path.glob("*.npy"))}
