@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-Size = Literal["lite", "r18", "convnext_t"]
+Size = Literal["lite", "r18"]
 Variant = Literal["default", "authors"]
 
 # AWR's kernel (paper: 0.8 of half a cube): a pixel votes for joints nearer than this.
