@@ -41,9 +41,9 @@ class Pipeline:
     """Finds, follows and measures the hands of a stream of frames.
 
     Args:
-        config: everything that can be told; the models it names are loaded unless they are given:
-        finder: finds hands in whole frames.
-        estimator: joints from one hand's place.
+        config: models, engine and limits.
+        finder: finds hands in whole frames; default: the network that `config` names.
+        estimator: joints from one hand's place; default: the network that `config` names.
 
     Attributes:
         counts: since the start, frames, hands, resets and dropped hands by reason.
