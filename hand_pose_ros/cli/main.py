@@ -19,6 +19,7 @@ COMMANDS: Final = {
     "images": "find the hands in colour and depth pictures",
     "synth": "render synthetic data sets",
     "train": "train a network on synthetic hands",
+    "export": "write a trained network as a calibrated ONNX model",
     "eval": "measure the pipeline on held-out data",
 }
 

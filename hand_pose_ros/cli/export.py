@@ -1,0 +1,52 @@
+"""`hand_pose export`: a checkpoint as a calibrated ONNX model with its card."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from hand_pose_ros.cli.errors import UsageError, load
+from hand_pose_ros.evaluation.report import facts
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of this command."""
+    parser.add_argument("recipe", metavar="RECIPE", help="kpt_fusion_lite, kpt_fusion_r18 or hand_finder")
+    parser.add_argument("--checkpoint", type=Path, required=True, help="written by `hand_pose train`")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE.onnx", help="the model; its card goes beside")
+    parser.add_argument(
+        "--validation", type=Path, help="crop shards to calibrate joint_std and to measure on (pose networks)"
+    )
+    parser.add_argument("--batches", type=int, default=64, help="validation batches (default: 64)")
+    parser.add_argument("--data", default="synthetic, `hand_pose synth`", help="what it was trained on, for the card")
+    parser.add_argument("--command", dest="training", default="", help="how it was trained, for the card")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command."""
+    finder = args.recipe == "hand_finder"
+    if not args.checkpoint.is_file():
+        raise UsageError(f"--checkpoint {args.checkpoint}: no such file; `hand_pose train` writes last.ckpt")
+    if args.out.suffix != ".onnx":
+        raise UsageError(f"--out: expected a name ending in .onnx, got {args.out}")
+    if not finder and (args.validation is None or not args.validation.is_dir()):
+        raise UsageError("--validation: expected a folder of crop shards; joint_std is calibrated on it")
+    recipes, training = load("hand_pose_ros.training.recipes"), load("hand_pose_ros.training.run")
+    deploy, shards = load("hand_pose_ros.training.deploy"), load("hand_pose_ros.training.shards")
+    load("onnx")
+    if args.recipe not in recipes.RECIPES:
+        raise UsageError(f"expected a recipe among {', '.join(recipes.RECIPES)}, got {args.recipe!r}")
+    module = recipes.recipe(args.recipe, recipes.Schedule(steps=1)).module
+    try:
+        network = training.load_averaged(module, args.checkpoint)
+        stream = None if finder else shards.ShardStream(args.validation, recipes.BATCH_SIZE, 0)
+    except (RuntimeError, shards.ShardError) as error:
+        raise UsageError(f"{args.checkpoint}: {error}") from error
+    about = {"data": args.data, **({"command": args.training} if args.training else {})}
+    if finder:
+        deploy.export_finder(network, args.out, about)
+    else:
+        figures = deploy.export_hand(network, args.out, stream, args.batches, about)
+        print(facts("Validation", figures).text() + "\n")
+    print(f"{args.out}: {args.out.stat().st_size / 1e6:.1f} MB; card: {args.out.with_suffix('.md')}")
+    return 0
