@@ -5,11 +5,14 @@ from __future__ import annotations
 import importlib.util
 import logging
 from pathlib import Path
+from typing import Final
 
 from hand_pose_ros.engines.base import Engine, EngineError
 from hand_pose_ros.engines.onnxruntime_engine import CPU, CUDA, OnnxRuntimeEngine, available_providers
 
 logger = logging.getLogger(__name__)
+
+_CHECKPOINTS: Final = (".pt", ".pth", ".ckpt")
 
 
 def available_engines() -> tuple[str, ...]:
@@ -29,6 +32,8 @@ def create_engine(model_path: str | Path, engine: str = "auto", threads: int = 0
         EngineError: the engine cannot run here (the text says which can), or the file cannot be loaded.
     """
     path = Path(model_path)
+    if path.suffix in _CHECKPOINTS:
+        raise EngineError(f"{path}: expected an .onnx file, got a checkpoint; make one with `hand_pose export`")
     if engine == "auto":
         chosen = _best(path, threads)
         logger.info("%s runs on %s", path.name, chosen.description)

@@ -105,6 +105,11 @@ def test_other_engines_say_what_is_available(tmp_path: Path, name: str) -> None:
         create_engine(small_model(tmp_path / "m.onnx"), name)
 
 
+def test_a_checkpoint_is_to_be_exported_first(tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match=r"last\.ckpt: expected an \.onnx file.*hand_pose export"):
+        create_engine(tmp_path / "last.ckpt", "torch")
+
+
 def test_auto_takes_onnxruntime_and_logs_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("INFO"):
         engine = create_engine(small_model(tmp_path / "m.onnx"))
