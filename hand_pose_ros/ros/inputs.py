@@ -103,11 +103,10 @@ class Inputs:
         self._deliver = deliver
         self._dropped = dropped
         self._info: CameraInfo | None = None
-        self._subscriptions = [
-            self._subscribe(kind, topic, partial(self._on_image, name, kind), raw=True)
-            for name, (kind, topic) in streams.items()
-        ]
-        self._subscriptions.append(self._subscribe(CameraInfo, topics.camera_info, self._on_info))
+        # First, since the executor serves what is ready in this order and a frame takes the newest camera_info.
+        self._subscriptions = [self._subscribe(CameraInfo, topics.camera_info, self._on_info)]
+        for name, (kind, topic) in streams.items():
+            self._subscriptions.append(self._subscribe(kind, topic, partial(self._on_image, name, kind), raw=True))
         self.topics = [item.topic_name for item in self._subscriptions]
 
     def close(self) -> None:

@@ -78,6 +78,10 @@ class HandPoseNode(LifecycleNode):  # type: ignore[misc]  # rclpy carries no typ
         threshold = JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=True)
         self._jump = self.get_clock().create_jump_callback(threshold, post_callback=self._on_jump)
 
+    def log_error(self, text: str) -> None:
+        """Say what the user can mend."""
+        self.get_logger().error(text)
+
     def waiting(self) -> int:
         """Images and frames that wait for something; bounded, whatever the input does."""
         return self._worker.waiting + (self._inputs.pairer.waiting if self._inputs is not None else 0)
@@ -133,7 +137,7 @@ class HandPoseNode(LifecycleNode):  # type: ignore[misc]  # rclpy carries no typ
         try:
             action()
         except (ConfigError, EngineError, InvalidData, OSError, ImportError) as error:
-            self.get_logger().error(f"cannot {name}: {error}")
+            self.log_error(f"cannot {name}: {error}")
             return TransitionCallbackReturn.FAILURE
         except Exception:
             self.get_logger().fatal(f"{name} failed:\n{traceback.format_exc()}")
@@ -211,7 +215,7 @@ class HandPoseNode(LifecycleNode):  # type: ignore[misc]  # rclpy carries no typ
         text = str(error)
         if text not in self._remembered and len(self._remembered) < _MAX_REMEMBERED:
             self._remembered.add(text)
-            self.get_logger().error(f"frame dropped ({reason}): {text} (said once; see /diagnostics for the count)")
+            self.log_error(f"frame dropped ({reason}): {text} (said once; /diagnostics counts)")
 
     def _failed(self, error: BaseException) -> None:
         """A bug or a broken engine: a node that lives on without a worker would look healthy, so it ends."""

@@ -31,6 +31,14 @@ def ros() -> Iterator[Ros]:
     context.close()
 
 
+@pytest.fixture
+def elsewhere() -> Iterator[Ros]:
+    """A second context, which lives on when the first one ends."""
+    context = Ros()
+    yield context
+    context.close()
+
+
 @pytest.fixture(scope="session")
 def toy_parameters(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Parameters that make a node run on the toy models."""

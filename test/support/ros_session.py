@@ -62,10 +62,10 @@ class Ros:
             self._executor.spin_once(timeout_sec=0.05)
 
 
-def wait_for(condition: Callable[[], bool], what: str, timeout: float = 30.0) -> None:
+def wait_for(condition: Callable[[], bool], what: str, timeout: float = 30.0, pause: float = 0.02) -> None:
     """Wait until something is so; fail if it never is."""
     end = time.monotonic() + timeout
     while not condition():
         if time.monotonic() > end:
             pytest.fail(f"waited {timeout:g} s in vain: {what}")
-        time.sleep(0.02)
+        time.sleep(pause)

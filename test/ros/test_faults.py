@@ -1,0 +1,159 @@
+"""Bad input is counted and said; the node goes on. A broken worker ends the node."""
+
+from __future__ import annotations
+
+import array
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+from needs import needs_ros
+from ros_session import Ros, wait_for
+
+needs_ros()
+
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.node import Node
+from sensor_msgs.msg import CameraInfo, Image
+from std_msgs.msg import Header
+
+from hand_pose_ros.msg import HandArray
+from hand_pose_ros.pipeline.pipeline import Pipeline
+from hand_pose_ros.ros.message_classes import make
+from hand_pose_ros.ros.node import HandPoseNode
+from hand_pose_ros.types import Frame, Scene
+
+WIDTH, HEIGHT = 64, 48
+
+
+class Camera:
+    """Publishes images of one stamp, good ones unless told otherwise."""
+
+    def __init__(self, ros: Ros) -> None:
+        self._node = ros.node(Node, node_name="camera")
+        base = "/camera/camera"
+        self._color = self._node.create_publisher(Image, f"{base}/color/image_raw", 5)
+        self._depth = self._node.create_publisher(Image, f"{base}/aligned_depth_to_color/image_raw", 5)
+        self._info = self._node.create_publisher(CameraInfo, f"{base}/color/camera_info", 5)
+        self._stamp = 0
+
+    def connect(self, node: HandPoseNode) -> None:
+        """Shoot good frames until the node answers: best effort promises nothing before both sides know each other."""
+        wait_for(lambda: self.shoot() > 0 and node.monitor.totals().frames_out > 0, "the node to answer", pause=0.1)
+        wait_for(lambda: settled(node), "the node to finish")
+
+    def shoot(self, info: dict[str, Any] | None = None, color: dict[str, Any] | None = None, **depth: Any) -> int:
+        """Publish a frame; `info`, `color` and keywords replace fields. Returns its stamp in seconds."""
+        self._stamp += 1
+        stamp = make("builtin_interfaces/msg/Time", sec=self._stamp)
+        header = Header(stamp=stamp, frame_id="camera_color_optical_frame")
+        size = {"header": header, "width": WIDTH, "height": HEIGHT}
+        k = np.array([60.0, 0, 31.5, 0, 60, 23.5, 0, 0, 1])
+        self._info.publish(CameraInfo(**{**size, "k": k, **(info or {})}))
+        time.sleep(0.05)  # camera_info holds from its arrival on
+        self._color.publish(Image(**{**size, "encoding": "rgb8", "step": 3 * WIDTH, "data": zeros(3), **(color or {})}))
+        self._depth.publish(Image(**{**size, "encoding": "16UC1", "step": 2 * WIDTH, "data": zeros(2), **depth}))
+        return self._stamp
+
+
+def settled(node: HandPoseNode) -> bool:
+    totals = node.monitor.totals()
+    return bool(totals.frames_in == totals.frames_out + totals.drops["newer_frame"] + totals.drops["invalid_input"])
+
+
+def zeros(bytes_per_pixel: int, pixels: int = WIDTH * HEIGHT) -> array.array[int]:
+    return array.array("B", bytes(bytes_per_pixel * pixels))
+
+
+@pytest.fixture
+def node(ros: Ros, toy_parameters: dict[str, Any]) -> HandPoseNode:
+    node: HandPoseNode = ros.node(HandPoseNode, parameters=toy_parameters)
+    node.start()
+    ros.spin(node)
+    return node
+
+
+BAD = [
+    pytest.param({"color": {"encoding": "yuv9"}}, "yuv9", id="unknown colour encoding"),
+    pytest.param({"encoding": "rgb8"}, "rgb8", id="depth that is colour"),
+    pytest.param({"color": {"data": zeros(1)}}, "truncated", id="colour that is too short"),
+    pytest.param({"step": 5}, "step", id="wrong step"),
+    pytest.param({"width": 32, "step": 64, "data": zeros(1)}, "aligned", id="depth that is not aligned"),
+    pytest.param({"info": {"k": np.zeros(9)}}, "calibrated", id="uncalibrated camera"),
+    pytest.param({"info": {"width": 8}}, "shape", id="camera_info of another size"),
+    pytest.param(
+        {"info": {"distortion_model": "equidistant", "d": array.array("d", [0.1, 0, 0, 0])}},
+        "equidistant",
+        id="fisheye",
+    ),
+]
+
+
+@pytest.mark.parametrize(("fault", "word"), BAD)
+def test_bad_frame_is_counted_and_the_next_good_one_is_processed(
+    ros: Ros, node: HandPoseNode, fault: dict[str, Any], word: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logged: list[str] = []
+    monkeypatch.setattr(node, "log_error", logged.append)
+    camera = Camera(ros)
+    camera.connect(node)
+    hands = ros.listen(HandArray, "/hand_pose/hands")
+    wait_for(lambda: node.count_subscribers("/hand_pose/hands") == 1, "the listener")
+    bad = set()
+    for count in (1, 2):
+        bad.add(camera.shoot(**fault))
+        wait_for(lambda count=count: node.monitor.totals().drops["invalid_input"] == count, "the fault to be counted")
+    assert len(logged) == 1 and word in logged[0], "expected one line that names the fault"
+    good = camera.shoot()
+    wait_for(lambda: bool(hands) and hands[-1].header.stamp.sec == good, "the good frame")
+    assert not bad & {message.header.stamp.sec for message in hands}
+    assert hands[0].header.frame_id == "camera_color_optical_frame"
+
+
+def test_frames_before_camera_info_are_counted(ros: Ros, toy_parameters: dict[str, Any]) -> None:
+    node = ros.node(HandPoseNode, parameters={**toy_parameters, "topics.camera_info": "/nowhere"})
+    node.start()
+    ros.spin(node)
+    camera = Camera(ros)
+    wait_for(lambda: camera.shoot() > 0 and node.monitor.totals().drops["no_camera_info"] > 0, "the drop to be counted")
+    assert node.monitor.totals().frames_out == 0
+
+
+def test_a_broken_worker_ends_the_node(
+    ros: Ros, elsewhere: Ros, node: HandPoseNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A node without its worker would look alive and say nothing."""
+
+    def broken(self: Pipeline, frame: Frame) -> Scene:
+        raise RuntimeError("out of memory on the device")
+
+    camera = Camera(elsewhere)
+    camera.connect(node)
+    monkeypatch.setattr(Pipeline, "process", broken)
+    monkeypatch.setattr("threading.excepthook", lambda arguments: None)  # the thread is meant to end so
+    camera.shoot()
+    wait_for(lambda: not ros.context.ok(), "the context to be shut down")
+    assert "out of memory" in str(node.failure)
+
+
+def test_diagnostics_tell_what_happens(ros: Ros, toy_parameters: dict[str, Any]) -> None:
+    statuses = ros.listen(DiagnosticArray, "/diagnostics")
+    node = ros.node(HandPoseNode, parameters={**toy_parameters, "publish.diagnostics_period": 0.2})
+    ros.spin(node)
+
+    def last() -> tuple[str, dict[str, str]]:
+        status = statuses[-1].status[0]
+        return status.message, {item.key: item.value for item in status.values}
+
+    wait_for(lambda: bool(statuses) and last()[0] == "inactive", "a report of the unconfigured node")
+    node.start()
+    wait_for(lambda: "check the topics" in last()[0], "a warning that nothing comes")
+    camera = Camera(ros)
+    camera.connect(node)
+    camera.shoot(color={"encoding": "yuv9"})
+    wait_for(lambda: last()[1].get("dropped: invalid_input") == "1", "the drop")
+    wait_for(lambda: "processing p95 (ms)" in last()[1], "the timings")
+    values = last()[1]
+    assert values["model"].endswith("hand.onnx") and values["sync"] == "exact stamps"
+    assert "onnxruntime" in values["model_engine"]

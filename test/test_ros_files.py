@@ -1,0 +1,69 @@
+"""Files that ROS reads, checked without ROS."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from hand_pose_ros import __version__
+from hand_pose_ros.config import NodeConfig, build, options, unnest
+
+ROOT = Path(__file__).resolve().parents[1]
+PARAMETER_FILES = sorted((ROOT / "config").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", PARAMETER_FILES, ids=lambda path: path.name)
+def test_parameter_files_hold_known_parameters(path: Path) -> None:
+    values = unnest(yaml.safe_load(path.read_text())["/**"]["ros__parameters"])
+    build(NodeConfig, values)
+    types = {item.name: item.type for item in options(NodeConfig)}
+    # rclpy does not take 1 for 1.0.
+    assert all(type(value) is types[name] for name, value in values.items())
+
+
+def test_keypoint_fusion_runs_on_the_defaults() -> None:
+    values = unnest(yaml.safe_load((ROOT / "config" / "kpt_fusion.yaml").read_text())["/**"]["ros__parameters"])
+    assert build(NodeConfig, values) == NodeConfig()
+
+
+def test_package_manifest_agrees_with_the_code() -> None:
+    manifest = ElementTree.parse(ROOT / "package.xml").getroot()
+    assert manifest.findtext("version") == __version__
+    named = {item.text for tag in ("depend", "exec_depend", "build_depend") for item in manifest.iter(tag)}
+    needed = set(re.findall(r"find_package\((\w+_msgs) ", (ROOT / "CMakeLists.txt").read_text()))
+    for path in (ROOT / "hand_pose_ros" / "ros").glob("*.py"):
+        needed |= set(
+            re.findall(
+                r"^\s*(?:from|import) (rclpy|launch\w*|\w+_msgs|\w+_interfaces|tf2_ros|ament_index_python)",
+                path.read_text(),
+                re.M,
+            )
+        )
+    needed = {"tf2_ros_py" if name == "tf2_ros" else name for name in needed}
+    assert needed and needed <= named
+
+
+def test_rviz_shows_topics_of_the_node() -> None:
+    display = yaml.safe_load((ROOT / "rviz" / "hands.rviz").read_text())
+    topics = {item["Topic"]["Value"] for item in display["Visualization Manager"]["Displays"] if "Topic" in item}
+    outputs = (ROOT / "hand_pose_ros" / "ros" / "outputs.py").read_text()
+    assert topics == {
+        topic.replace("~", "/hand_pose") for topic in re.findall(r'"(~/(?:\w*markers|overlay))"', outputs)
+    }
+
+
+def test_every_message_field_is_commented() -> None:
+    """A field stands below a comment, or shares one with the field above it."""
+    for path in sorted((ROOT / "msg").glob("*.msg")):
+        commented = False
+        for line in path.read_text().splitlines():
+            commented = line.startswith("#") or (commented and bool(line.strip()))
+            assert commented or not line.strip() or line.strip() in _SELF_EXPLAINING, f"{path.name}: {line}"
+
+
+_SELF_EXPLAINING: Any = ("std_msgs/Header header", "Hand[] hands", "HandMesh[] meshes", "ObjectPose[] objects")
