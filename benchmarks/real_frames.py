@@ -193,7 +193,7 @@ def bone_table(outcomes: Sequence[Outcome]) -> Table:
 
 
 def contact_sheet(outcomes: Sequence[Outcome], columns: int = 5) -> ByteArray:
-    """Each frame's surroundings of the hand (30 cm) with the estimate, and the reference as white crosses."""
+    """Each frame's surroundings of the hand (30 cm) with the estimate, and the reference as red crosses."""
     tiles = [_tile(outcome) for outcome in outcomes]
     tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % columns)
     rows = [np.hstack(tiles[start : start + columns]) for start in range(0, len(tiles), columns)]
@@ -204,7 +204,7 @@ def _tile(outcome: Outcome) -> ByteArray:
     case, camera = outcome.case, outcome.case.frame.intrinsics
     picture = draw_scene(background(case.frame), outcome.scene, camera)
     for u, v in case.pixels:
-        cv2.drawMarker(picture, (round(u), round(v)), (255, 255, 255), cv2.MARKER_CROSS, max(camera.width // 120, 5), 1)
+        cv2.drawMarker(picture, (round(u), round(v)), (255, 60, 60), cv2.MARKER_CROSS, max(camera.width // 120, 5), 1)
     depth = 0.6 if case.reference is None else float(np.median(case.reference[:, 2]))
     half = round(0.15 * camera.fx / depth)
     u, v = np.round(case.pixels.mean(axis=0)).astype(int)

@@ -22,7 +22,7 @@ from hand_pose_ros.types import (
     Scene,
     TrackingState,
 )
-from hand_pose_ros.visualization.depth import colorize_depth, depth_range
+from hand_pose_ros.visualization.depth import shade_depth
 from hand_pose_ros.visualization.mesh import draw_mesh
 from hand_pose_ros.visualization.palette import INVALID_COLOR, JOINT_COLORS, SIDE_COLORS, Color
 
@@ -49,12 +49,11 @@ DEFAULT_STYLE = OverlayStyle()
 
 
 def background(frame: Frame) -> ByteArray:
-    """A picture (H, W, 3) RGB to draw on: the colour image's copy, or the depth in shades of blue-grey."""
+    """A picture (H, W, 3) RGB to draw on: the colour image's copy, or the depth as a lit surface."""
     if frame.color is not None:
         return frame.color.copy()
     assert frame.depth is not None  # a Frame has one of both
-    near, far = depth_range(frame.depth)
-    return colorize_depth(frame.depth, near, far, cv2.COLORMAP_BONE)
+    return shade_depth(frame.depth, frame.intrinsics)
 
 
 def draw_scene(

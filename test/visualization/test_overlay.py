@@ -9,7 +9,7 @@ import pytest
 
 from hand_pose_ros.skeleton import JOINT_NAMES, Side
 from hand_pose_ros.types import Frame, HandEstimate, Intrinsics, ObjectEstimate, Scene
-from hand_pose_ros.visualization.depth import colorize_depth, depth_range
+from hand_pose_ros.visualization.depth import colorize_depth, depth_range, shade_depth
 from hand_pose_ros.visualization.mesh import draw_mesh
 from hand_pose_ros.visualization.overlay import OverlayStyle, background, draw_scene
 from hand_pose_ros.visualization.palette import FINGER_COLORS, INVALID_COLOR, SIDE_COLORS
@@ -142,6 +142,17 @@ def test_depth_colours_are_ordered_and_black_without_reading() -> None:
     assert tuple(picture[0, 3]) == tuple(picture[0, 4])
     red, blue = picture[0, 2].astype(int), picture[0, 3].astype(int)
     assert red[0] - red[2] > blue[0] - blue[2]
+
+
+def test_slopes_are_darker_and_nothing_is_black(camera: Intrinsics) -> None:
+    columns = np.arange(320, dtype=np.float32)
+    depth = np.broadcast_to(0.5 + np.where(columns > 160, (columns - 160) * 0.002, 0), (240, 320)).astype(np.float32)
+    depth[:20] = 0.0
+    picture = shade_depth(depth, camera).astype(int)
+    assert (picture[:20] == 0).all()
+    # The right half recedes by 2 mm per pixel of 1 mm: it faces the camera with a cosine of about 0.45.
+    flat, slope = picture[120, 80, 1], picture[120, 180, 1]
+    assert 0.3 < slope / flat < 0.75
 
 
 def test_depth_range_ignores_missing_readings() -> None:
