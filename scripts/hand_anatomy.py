@@ -165,9 +165,7 @@ def finger_parts(s: Skeleton, finger: str) -> list[Part]:
     else:
         parts.append(tube(q[0], q[1], first, (w[0], w[1], w[2]), up[0], 0.93))
         parts.append(tube(q[1], q[2], first + 1, (w[2], w[3], w[4]), up[1], 0.90))
-        parts.append(
-            ellipsoid(q[0] * 0.42 + q[1] * 0.58 - 3.4 * up[0], (12.0, w[1] * 0.86, 7.6), first, d[0], up[0])
-        )
+        parts.append(ellipsoid(q[0] * 0.42 + q[1] * 0.58 - 3.4 * up[0], (12.0, w[1] * 0.86, 7.6), first, d[0], up[0]))
         middle_length = float(np.linalg.norm(q[2] - q[1]))
         parts.append(
             ellipsoid((q[1] + q[2]) / 2 - 2.6 * up[1], (middle_length * 0.36, w[3] * 0.84, 7.0), first + 1, d[1], up[1])

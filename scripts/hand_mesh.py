@@ -82,7 +82,9 @@ def edge_length(points: Array, tips: list[Array]) -> Array:
     """Wanted edge length at each point, mm: coarse on palm and stub, fine on fingers, finest at their tips."""
     to_tip = np.min([np.linalg.norm(points - tip, axis=1) for tip in tips], axis=0)
     distal = np.maximum(-points[:, 0] - 62.0, np.hypot(points[:, 0] + 30.0, points[:, 2]) - 46.0)
-    return np.asarray(8.6 - 3.4 * np.clip(distal / 35.0, 0.0, 1.0) - 1.5 * np.clip(1.0 - (to_tip - 3.0) / 9.0, 0.0, 1.0))
+    return np.asarray(
+        8.6 - 3.4 * np.clip(distal / 35.0, 0.0, 1.0) - 1.5 * np.clip(1.0 - (to_tip - 3.0) / 9.0, 0.0, 1.0)
+    )
 
 
 def _sides(faces: Faces) -> dict[tuple[int, int], int]:
@@ -195,8 +197,13 @@ def flip_edges(points: Array, faces: Faces) -> Faces:
         after = np.abs(degree[[a, b, c, d]] + np.array([-1, -1, 1, 1]) - 6).sum()
         if after >= before or (min(c, d), max(c, d)) in neighbours:
             continue
-        old = np.cross(points[b] - points[a], points[c] - points[a]) + np.cross(points[a] - points[b], points[d] - points[b])
-        new = [np.cross(points[d] - points[c], points[b] - points[c]), np.cross(points[c] - points[d], points[a] - points[d])]
+        old = np.cross(points[b] - points[a], points[c] - points[a]) + np.cross(
+            points[a] - points[b], points[d] - points[b]
+        )
+        new = [
+            np.cross(points[d] - points[c], points[b] - points[c]),
+            np.cross(points[c] - points[d], points[a] - points[d]),
+        ]
         if min(float(n @ old) / (np.linalg.norm(n) * np.linalg.norm(old) + 1e-9) for n in new) < 0.75:
             continue
         faces[f], faces[g] = (c, d, b), (d, c, a)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import scipy.sparse as sp
 import scipy.sparse.linalg as spla
-from hand_anatomy import FINGERS, FIRST_JOINT, LONG_FINGERS, Array, HandSurface, Part, Skeleton, unit, vector
-from hand_mesh import Faces, adjacency, cotangent_laplacian
+from hand_anatomy import FINGERS, FIRST_JOINT, LONG_FINGERS, Array, HandSurface, Skeleton, unit, vector
+from hand_mesh import Faces, cotangent_laplacian
 
 PARENTS = (-1, 0, 1, 2, 0, 4, 5, 0, 7, 8, 0, 10, 11, 0, 13, 14)
 
@@ -58,6 +58,14 @@ def skin_weights(s: Skeleton, surface: HandSurface, points: Array, faces: Faces)
     target[np.arange(count), joint] = 1.0
     weights = spla.spsolve((laplacian + heat).tocsc(), heat @ target)
     weights = np.maximum(weights, 0.0)
+    # The webs belong to the first phalanges: no pull of the second joint well before it.
+    for finger in FINGERS:
+        first = FIRST_JOINT[finger]
+        axis = unit(s.joints[first + 1] - s.joints[first])
+        ahead = np.clip(((points - s.joints[first + 1]) @ axis + 15.0) / 9.0, 0.0, 1.0)
+        gate = ahead * ahead * (3 - 2 * ahead)
+        weights[:, first] += weights[:, first + 1] * (1 - gate)
+        weights[:, first + 1] *= gate
     weights[weights < 0.02] = 0.0
     # At most four joints per vertex, as renderers expect.
     cut = np.sort(weights, axis=1)[:, -4][:, None]
@@ -114,12 +122,13 @@ def joint_regressor(points: Array, shapedirs: Array, joints: Array, joint_dirs: 
     """(16, V) rows near each joint that sum to one and give the joint centres exactly over the whole shape space."""
     count = len(points)
     regressor = np.zeros((16, count))
-    columns = np.concatenate([np.ones((count, 1)), points, shapedirs.reshape(count, -1)], axis=1)
+    # The sum to one matters as much as the joint's place: 100 mm stand for it.
+    columns = np.concatenate([np.full((count, 1), 100.0), points, shapedirs.reshape(count, -1)], axis=1)
     for j in range(16):
-        wanted = np.concatenate([[1.0], joints[j], joint_dirs[j].ravel()])
+        wanted = np.concatenate([[100.0], joints[j], joint_dirs[j].ravel()])
         distance = np.linalg.norm(points - joints[j], axis=1)
-        near = np.argsort(distance)[: 110 if j else 220]
-        prior = np.exp(-((distance[near] / distance[near].mean()) ** 2) * 2)
+        near = np.argsort(distance)[: 150 if j else 220]
+        prior = np.exp(-((distance[near] / distance[near].mean()) ** 2) * 1.2)
         a = columns[near].copy()
         start = prior / prior.sum()
         # Weighted minimum change of the prior that meets all constraints.
@@ -131,6 +140,3 @@ def joint_regressor(points: Array, shapedirs: Array, joints: Array, joint_dirs: 
         if error > 0.2:
             raise RuntimeError(f"joint {j}: regressor misses its constraints by {error:.3f} mm")
     return regressor
-
-
-__all__ = ["Part", "adjacency", "bones", "joint_regressor", "shape_space", "skin_weights"]

@@ -9,12 +9,34 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from hand_anatomy import FINGERS, HandSurface, build_skeleton
+from hand_anatomy import FINGERS, FIRST_JOINT, HandSurface, Skeleton, build_skeleton, unit
 from hand_correctives import pose_correctives
 from hand_mesh import remesh
 from hand_rig import PARENTS, joint_regressor, shape_space, skin_weights
 
 OUTPUT = Path(__file__).resolve().parents[1] / "hand_pose_ros" / "hand_model" / "data" / "hand_model.npz"
+
+
+# A hand at rest on its own weight: flexion of the three joints of each finger, degrees.
+RELAXED = {
+    "thumb": (0, 12, 14),
+    "index": (18, 25, 12),
+    "middle": (22, 30, 14),
+    "ring": (25, 32, 15),
+    "little": (28, 32, 15),
+}
+
+
+def relaxed_hand(skeleton: Skeleton) -> np.ndarray:
+    """The model's mean pose, (45,) axis-angles."""
+    pose = np.zeros((15, 3))
+    for finger, angles in RELAXED.items():
+        first = FIRST_JOINT[finger]
+        ends = [*skeleton.joints[first : first + 3], skeleton.bone_ends[finger]]
+        for k, angle in enumerate(angles):
+            axis = np.cross(skeleton.dorsal[finger][k], unit(ends[k + 1] - ends[k]))
+            pose[first + k - 1] = np.radians(angle) * axis
+    return pose.reshape(45)
 
 
 def make(scale: float) -> dict[str, np.ndarray]:
@@ -34,7 +56,7 @@ def make(scale: float) -> dict[str, np.ndarray]:
         "J_regressor": regressor.astype(np.float32),
         "weights": weights.astype(np.float32),
         "parents": np.array(PARENTS, dtype=np.int16),
-        "hand_mean": np.zeros(45, dtype=np.float32),
+        "hand_mean": relaxed_hand(skeleton).astype(np.float32),
         "tips": tips.astype(np.int16),
     }
 

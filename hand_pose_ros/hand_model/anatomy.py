@@ -103,9 +103,7 @@ def pose_from_angles(degrees: Array) -> NDArray[np.float32]:
     bend = np.clip(np.sin(fingers[..., 0]), 0.0, 1.0)
     radial = fingers[..., 1] * (1.0 - 0.6 * bend) + np.radians(_CONVERGENCE) * bend
     first = np.array(_LONG_FIRST) - 1
-    pose[..., first, :] = _compose(
-        axes[first, 0] * fingers[..., 0, None], axes[first, 1] * radial[..., None]
-    )
+    pose[..., first, :] = _compose(axes[first, 0] * fingers[..., 0, None], axes[first, 1] * radial[..., None])
     pose[..., first + 1, :] = axes[first + 1, 0] * fingers[..., 2, None]
     pose[..., first + 2, :] = axes[first + 2, 0] * fingers[..., 3, None]
     thumb = angles[..., :6, None]

@@ -25,9 +25,7 @@ _PALM: Final = np.array([0, 1, 4, 7, 10, 13])
 _PALM_WEIGHTS: Final = np.array([1.5, 1.0, 1.2, 1.0, 1.0, 0.3])
 # Joints of the index, middle, little and ring finger and the thumb: base, second, third joint, tip.
 _CHAINS: Final = np.array([[1, 2, 3, 17], [4, 5, 6, 18], [7, 8, 9, 20], [10, 11, 12, 19], [13, 14, 15, 16]])
-_BONES: Final = np.array(
-    [(0, base) for base in _CHAINS[:, 0]] + [(c[k], c[k + 1]) for c in _CHAINS for k in range(3)]
-)
+_BONES: Final = np.array([(0, base) for base in _CHAINS[:, 0]] + [(c[k], c[k + 1]) for c in _CHAINS for k in range(3)])
 # Bone lengths are measured to a few millimetres; betas are standard normal.
 _LENGTH_STD: Final = 0.004
 # A track's lengths are averaged over at most this many frames.

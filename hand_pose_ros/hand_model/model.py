@@ -257,5 +257,3 @@ def _bundled(side: Side) -> HandModel:
         arrays[name] = array.astype(np.int64 if array.dtype.kind in "iu" else np.float32)
     right = HandModel(side=Side.RIGHT, **arrays)
     return right if side is Side.RIGHT else right.mirrored()
-
-

@@ -84,7 +84,7 @@ _NAMES: Final = tuple(KEY_POSES)
 _POSES: Final = np.stack([KEY_POSES[name] for name in _NAMES])
 _FREE_HAND: Final = KEY_POSES["relaxed"]
 # Overlap of the capsules that soft tissue may hide, metres.
-TOLERATED_OVERLAP: Final = 0.004
+TOLERATED_OVERLAP: Final = 0.005
 
 # Per-angle noise of a key pose, standard deviation in degrees, thumb then one long finger.
 _THUMB_NOISE: Final = (6.0, 6.0, 6.0, 6.0, 2.0, 8.0)

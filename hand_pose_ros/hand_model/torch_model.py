@@ -69,9 +69,7 @@ class TorchHandModel(nn.Module):
             # Not part of a checkpoint: a checkpoint must never carry the user's licensed model.
             self.register_buffer(name, torch.from_numpy(array.copy()), persistent=False)
 
-    def forward(
-        self, global_orient: Tensor, hand_pose: Tensor, betas: Tensor, transl: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def forward(self, global_orient: Tensor, hand_pose: Tensor, betas: Tensor, transl: Tensor) -> tuple[Tensor, Tensor]:
         """See the class."""
         axis_angles = torch.cat([global_orient, hand_pose], dim=1).reshape(-1, NUM_MODEL_JOINTS, 3)
         return self.forward_matrices(axis_angle_to_matrix(axis_angles), betas, transl)
