@@ -11,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from hand_pose_ros.cli.errors import UsageError, load
-from hand_pose_ros.cli.outputs import save_curves, save_picture
+from hand_pose_ros.cli.outputs import save_curves, save_picture, save_reliability
 from hand_pose_ros.cli.settings import add_settings, settings
 from hand_pose_ros.config import flatten
 from hand_pose_ros.evaluation.accuracy import AccuracyMeter, LatencyMeter
@@ -81,8 +81,9 @@ def run(args: argparse.Namespace) -> int:
     data = {"about": {**about, **pipeline.describe(), **flatten(config)}, "accuracy": accuracy_data(result)}
     report = Report(f"Pipeline on {args.count} held-out synthetic frames", tables, data)
     paths = report.write(args.out, "synthetic")
-    if result.hands:
+    if result.reliability is not None:
         save_curves(args.out / "synthetic_pck.png", result)
+        save_reliability(args.out / "synthetic_reliability.png", result.reliability)
     _draw_worst(args, pipeline, sorted(worst, reverse=True)[: args.worst])
     print(report.text())
     print(f"\nwritten: {paths[1]}, {paths[0]}")

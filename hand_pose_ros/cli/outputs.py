@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from hand_pose_ros.evaluation.accuracy import Accuracy
+from hand_pose_ros.evaluation.calibration import Calibration
 from hand_pose_ros.types import ByteArray, Frame, Scene
 from hand_pose_ros.visualization.depth import depth_range
 from hand_pose_ros.visualization.overlay import Faces
@@ -104,3 +105,11 @@ def save_curves(path: Path, accuracy: Accuracy) -> None:
     x = np.arange(51)
     curves = {name.replace("_", "-"): (x, curve) for name, curve in accuracy.pck.items()}
     save_picture(path, plot_curves(curves, "Joints within a distance of the truth", "mm", (0.0, 50.0), (0.0, 1.0)))
+
+
+def save_reliability(path: Path, result: Calibration) -> None:
+    """Draw how many joints lie inside the balls that should hold each share of them; the diagonal is perfect."""
+    ideal = np.array([0.0, 1.0])
+    levels, observed = (np.concatenate([[0.0], values, [1.0]]) for values in (result.levels, result.observed))
+    curves = {"joint_std": (levels, observed), "calibrated": (ideal, ideal)}
+    save_picture(path, plot_curves(curves, "Share of joints inside", "share expected", (0.0, 1.0), (0.0, 1.0)))

@@ -54,3 +54,5 @@ def test_a_curve_passes_through_its_points() -> None:
     red, _, blue = picture[187, 300].astype(int)
     assert blue - red > 100
     assert (picture[80, 100] == 255).all()
+    gap = plot_curves({"PCK": (x, np.where(x < 25, np.nan, x / 50))}, "", "mm", (0.0, 50.0), (0.0, 1.0))
+    assert (gap[260, 170] == 255).all()
