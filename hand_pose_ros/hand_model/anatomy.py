@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hand_pose_ros.hand_model.model import HandModel
-from hand_pose_ros.hand_model.rotation import axis_angle_to_matrix, matrix_to_axis_angle
+from hand_pose_ros.hand_model.rotation import axis_angle_to_matrix, compose_axis_angles
 from hand_pose_ros.skeleton import Side
 
 Array = NDArray[np.float64]
@@ -50,7 +50,9 @@ LIMITS_DEGREES.setflags(write=False)
 # Bent fingers point to the scaphoid: they lose their spread and lean together, degrees of radial deviation at 90
 # degrees of MCP flexion.
 _CONVERGENCE: Final = np.array([-9.0, -1.0, 6.5, 15.0])
-_LONG_FIRST: Final = (1, 4, 10, 7)  # first joints of index, middle, ring, little in MANO's order
+# Rows of a (15, 3) pose, MANO's order: MCPs of index, middle, ring, little; then with the thumb's CMC and MCP.
+_LONG_FIRST: Final = np.array([0, 3, 9, 6])
+_TWO_AXES: Final = np.array([0, 3, 9, 6, 12, 13])
 _LONG_SLICE: Final = slice(6, NUM_ANGLES)
 # The thumb's pulp at rest, as (distal, radial, dorsal) components.
 _THUMB_PULP: Final = (-0.10, -0.62, -0.72)
@@ -98,25 +100,21 @@ def pose_from_angles(degrees: Array) -> NDArray[np.float32]:
     angles = np.radians(np.asarray(degrees, dtype=np.float64))
     lead = angles.shape[:-1]
     axes = joint_axes()
-    pose = np.zeros((*lead, 15, 3))
     fingers = angles[..., _LONG_SLICE].reshape(*lead, 4, 4)
+    thumb = angles[..., :6]
     bend = np.clip(np.sin(fingers[..., 0]), 0.0, 1.0)
     radial = fingers[..., 1] * (1.0 - 0.6 * bend) + np.radians(_CONVERGENCE) * bend
-    first = np.array(_LONG_FIRST) - 1
-    pose[..., first, :] = _compose(axes[first, 0] * fingers[..., 0, None], axes[first, 1] * radial[..., None])
-    pose[..., first + 1, :] = axes[first + 1, 0] * fingers[..., 2, None]
-    pose[..., first + 2, :] = axes[first + 2, 0] * fingers[..., 3, None]
-    thumb = angles[..., :6, None]
-    swing = _compose(axes[12, 0] * thumb[..., 0, :], axes[12, 1] * thumb[..., 1, :])
-    pose[..., 12, :] = _compose(swing, axes[12, 2] * thumb[..., 2, :])
-    pose[..., 13, :] = _compose(axes[13, 0] * thumb[..., 3, :], axes[13, 1] * thumb[..., 4, :])
-    pose[..., 14, :] = axes[14, 0] * thumb[..., 5, :]
+    # The joints of two axes, all at once: four MCPs, then the thumb's CMC and MCP.
+    first = np.concatenate([fingers[..., 0], thumb[..., [0, 3]]], axis=-1)
+    second = np.concatenate([radial, thumb[..., [1, 4]]], axis=-1)
+    pose = np.zeros((*lead, 15, 3))
+    turned = compose_axis_angles(axes[_TWO_AXES, 0] * first[..., None], axes[_TWO_AXES, 1] * second[..., None])
+    pose[..., _TWO_AXES, :] = turned
+    pose[..., 12, :] = compose_axis_angles(turned[..., 4, :], axes[12, 2] * thumb[..., 2, None])
+    pose[..., _LONG_FIRST + 1, :] = axes[_LONG_FIRST + 1, 0] * fingers[..., 2, None]
+    pose[..., _LONG_FIRST + 2, :] = axes[_LONG_FIRST + 2, 0] * fingers[..., 3, None]
+    pose[..., 14, :] = axes[14, 0] * thumb[..., 5, None]
     return pose.reshape(*lead, 45).astype(np.float32)
-
-
-def _compose(first: Array, second: Array) -> Array:
-    """The axis-angle of R(first) R(second)."""
-    return matrix_to_axis_angle(axis_angle_to_matrix(first) @ axis_angle_to_matrix(second))
 
 
 def joints_of_poses(poses: NDArray[np.float32]) -> NDArray[np.float32]:

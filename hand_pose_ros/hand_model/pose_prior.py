@@ -6,7 +6,6 @@ come out as `hand_pose` (45,). Left hands take the mirrored pose (`mirror_pose`)
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -86,19 +85,13 @@ _FREE_HAND: Final = KEY_POSES["relaxed"]
 # Overlap of the capsules that soft tissue may hide, metres.
 TOLERATED_OVERLAP: Final = 0.005
 
+# Shares of the ways to draw a pose; the rest curls each finger on its own.
+_NEAR_KEY: Final = 0.55
+_BETWEEN_KEYS: Final = 0.25
 # Per-angle noise of a key pose, standard deviation in degrees, thumb then one long finger.
 _THUMB_NOISE: Final = (6.0, 6.0, 6.0, 6.0, 2.0, 8.0)
 _FINGER_NOISE: Final = (7.0, 3.0, 8.0, 5.0)
 _FIRST_OF_FINGER: Final = 6 + 4 * np.arange(4)
-
-
-@dataclass(frozen=True)
-class _Mix:
-    """The shares of the ways to draw a pose."""
-
-    near_key: float = 0.55
-    between_keys: float = 0.25
-    by_finger: float = 0.20
 
 
 def _noise(rng: np.random.Generator) -> Array:
@@ -129,11 +122,10 @@ def _by_finger(rng: np.random.Generator) -> Array:
 
 
 def _draw_angles(rng: np.random.Generator) -> Array:
-    mix = _Mix()
     way = rng.random()
-    if way < mix.near_key:
+    if way < _NEAR_KEY:
         angles = _POSES[rng.integers(len(_POSES))]
-    elif way < mix.near_key + mix.between_keys:
+    elif way < _NEAR_KEY + _BETWEEN_KEYS:
         a, b = rng.integers(len(_POSES), size=2)
         share = rng.random()
         angles = (1 - share) * _POSES[a] + share * _POSES[b]
@@ -156,24 +148,30 @@ def overlap_of(degrees: Array) -> FloatArray:
 _LOOSENING: Final = np.array([0.0, 0.15, 0.3, 0.45, 0.6, 0.8, 1.0])
 
 
-def _loosened(degrees: Array) -> Array:
-    """The first of ever looser versions of a pose (22,) that does not pass through itself."""
-    versions = degrees + _LOOSENING[:, None] * (_FREE_HAND - degrees)
-    free = overlap_of(versions) <= TOLERATED_OVERLAP
-    free[-1] = True
-    return np.asarray(versions[int(np.argmax(free))])
+def _first_free(candidates: Array) -> tuple[Array, FloatArray] | None:
+    """The first of the angles (N, 22) that does not pass through itself, with its hand_pose."""
+    poses = pose_from_angles(candidates)
+    free = np.flatnonzero(penetration(joints_of_poses(poses)) <= TOLERATED_OVERLAP)
+    return (candidates[free[0]], poses[free[0]]) if len(free) else None
+
+
+def _draw(rng: np.random.Generator) -> tuple[Array, FloatArray]:
+    candidates = np.stack([_draw_angles(rng) for _ in range(3)])
+    found = _first_free(candidates)
+    if found is None:
+        found = _first_free(candidates[0] + _LOOSENING[:, None] * (_FREE_HAND - candidates[0]))
+    # The relaxed hand ends the loosening and is free (tested), so something was found.
+    return found if found is not None else (_FREE_HAND, pose_from_angles(_FREE_HAND))
 
 
 def sample_angles(rng: np.random.Generator) -> Array:
     """One natural pose as (22,) angles in degrees (`anatomy.ANGLES`), without gross self-penetration."""
-    candidates = np.stack([_draw_angles(rng) for _ in range(4)])
-    free = np.flatnonzero(overlap_of(candidates) <= TOLERATED_OVERLAP)
-    return np.asarray(candidates[free[0]]) if len(free) else _loosened(candidates[0])
+    return _draw(rng)[0]
 
 
 def sample_pose(rng: np.random.Generator) -> FloatArray:
     """One natural pose of a right hand, hand_pose (45,): gestures, fists, pinches, grasps and poses between."""
-    return pose_from_angles(sample_angles(rng))
+    return _draw(rng)[1]
 
 
 def mirror_pose(axis_angles: FloatArray) -> FloatArray:

@@ -32,6 +32,35 @@ def axis_angle_to_matrix(axis_angle: Array) -> Array:
     return matrix
 
 
+def compose_axis_angles(first: Array, second: Array) -> Array:
+    """The axis-angle of R(first) R(second), by quaternions: (..., 3) each, angles in [0, pi]."""
+    wa, va = _half(first)
+    wb, vb = _half(second)
+    ax, ay, az = va[..., 0], va[..., 1], va[..., 2]
+    bx, by, bz = vb[..., 0], vb[..., 1], vb[..., 2]
+    w = wa * wb - ax * bx - ay * by - az * bz
+    v = np.empty(np.broadcast(va, vb).shape, dtype=first.dtype)
+    v[..., 0] = wa * bx + wb * ax + ay * bz - az * by
+    v[..., 1] = wa * by + wb * ay + az * bx - ax * bz
+    v[..., 2] = wa * bz + wb * az + ax * by - ay * bx
+    return _quaternion_to_axis_angle(w, v)
+
+
+def _half(axis_angle: Array) -> tuple[Array, Array]:
+    """Scalar and vector part of the unit quaternion."""
+    half = 0.5 * np.sqrt((axis_angle * axis_angle).sum(-1))
+    # numpy's sinc is sin(pi x) / (pi x).
+    return np.cos(half), axis_angle * (0.5 * np.sinc(half / np.pi))[..., None]
+
+
+def _quaternion_to_axis_angle(w: Array, v: Array) -> Array:
+    sine = np.sqrt((v * v).sum(-1))
+    angle = 2.0 * np.arctan2(sine, np.abs(w))
+    small = sine < 1e-6
+    scale = np.where(small, 2.0, angle / np.where(small, 1.0, sine))
+    return np.asarray(v * np.where(w < 0, -scale, scale)[..., None], dtype=v.dtype)
+
+
 def matrix_to_axis_angle(matrix: Array) -> Array:
     """The inverse, angles in [0, pi]: (..., 3, 3) -> (..., 3). Goes through the quaternion (stable near pi too)."""
     m = matrix
@@ -53,9 +82,4 @@ def matrix_to_axis_angle(matrix: Array) -> Array:
     best = np.argmax(squares, axis=-1)[..., None, None]
     quaternion = np.take_along_axis(rows, best, axis=-2)[..., 0, :]
     quaternion = quaternion / np.linalg.norm(quaternion, axis=-1, keepdims=True)
-    quaternion = np.where(quaternion[..., :1] < 0, -quaternion, quaternion)
-    w, v = quaternion[..., 0], quaternion[..., 1:]
-    sine = np.linalg.norm(v, axis=-1)
-    angle = 2.0 * np.arctan2(sine, w)
-    scale = np.where(sine < 1e-6, 2.0, angle / np.where(sine < 1e-6, 1.0, sine))
-    return np.asarray(v * scale[..., None], dtype=matrix.dtype)
+    return _quaternion_to_axis_angle(quaternion[..., 0], quaternion[..., 1:])

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hand_pose_ros.hand_model.rotation import axis_angle_to_matrix, matrix_to_axis_angle
+from hand_pose_ros.hand_model.rotation import axis_angle_to_matrix, compose_axis_angles, matrix_to_axis_angle
 
 number = st.floats(-1.0, 1.0)
 
@@ -40,3 +40,10 @@ def test_matrices_are_rotations_and_keep_the_dtype(size: float) -> None:
 def test_a_quarter_turn_about_z_takes_x_to_y() -> None:
     matrix = axis_angle_to_matrix(np.array([0.0, 0.0, np.pi / 2]))
     np.testing.assert_allclose(matrix @ [1.0, 0.0, 0.0], [0.0, 1.0, 0.0], atol=1e-12)
+
+
+@pytest.mark.parametrize("scale", [0.0, 1e-7, 0.3, 2.0, 3.1])
+def test_composition_equals_the_product_of_matrices(scale: float) -> None:
+    first, second = np.random.default_rng(6).normal(size=(2, 40, 3)) * scale
+    composed = axis_angle_to_matrix(compose_axis_angles(first, second))
+    np.testing.assert_allclose(composed, axis_angle_to_matrix(first) @ axis_angle_to_matrix(second), atol=1e-9)
