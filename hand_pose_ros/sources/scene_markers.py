@@ -24,16 +24,17 @@ from hand_pose_ros.sources.scene_messages import (
     vector,
 )
 from hand_pose_ros.types import HandEstimate, ObjectEstimate, Scene
+from hand_pose_ros.visualization import palette
 
-# One colour per finger (thumb to little), the same on both hands.
-FINGER_COLORS: Final = (
-    (0.90, 0.10, 0.29),
-    (0.96, 0.51, 0.19),
-    (1.00, 0.88, 0.10),
-    (0.24, 0.71, 0.29),
-    (0.26, 0.39, 0.85),
-)
-SIDE_COLORS: Final = {Side.LEFT: (0.30, 0.75, 0.95), Side.RIGHT: (0.95, 0.60, 0.35)}
+
+def _unit(color: palette.Color) -> tuple[float, float, float]:
+    red, green, blue = color
+    return red / 255, green / 255, blue / 255
+
+
+# One colour per finger (thumb to little), the same on both hands and in the overlays.
+FINGER_COLORS: Final = tuple(_unit(palette.FINGER_COLORS[finger]) for finger in FINGERS)
+SIDE_COLORS: Final = {side: _unit(palette.SIDE_COLORS[side]) for side in Side}
 _WHITE: Final = (1.0, 1.0, 1.0)
 _BONE_WIDTH: Final = 0.006
 _JOINT_SIZE: Final = 0.009
