@@ -112,7 +112,7 @@ class HandFitter:
             bone = rest[_CHAINS[:, level + 1]] - rest[here]
             wanted = _local(world, points[_CHAINS[:, level + 1]] - at)
             if level == 0:
-                following = _local(world, points[_CHAINS[:, 2]] - points[_CHAINS[:, 1]])
+                following = _local(world, points[_CHAINS[:, 3]] - points[_CHAINS[:, 1]])
                 local = self._base_rotations(wanted, following)
             else:
                 local = self._hinge_rotations(here - 1, bone, wanted)
