@@ -2,12 +2,12 @@
 """A whole ROS 2 Jazzy runtime for tests, on a machine that has none: launch, tf2, message_filters, two middlewares.
 
     python3 scripts/setup_ros_jazzy.py VENV
-    . VENV/ros_env.sh && python -m pytest test/launch
+    . VENV/ros_env.sh && pytest test/launch
 
-Makes VENV (Python 3.12, found on the PATH or under pyenv) with what the nodes need and no torch, takes the Jazzy runtime
-out of the PyPI wheel isaacsim-ros2 into .cache/, and installs this package into VENV/install as colcon would. The wheel
-is under NVIDIA's licence and serves our own tests only; nothing of the package depends on it. Running it again costs
-the copying of the Python modules, some two seconds.
+Makes VENV (Python 3.12, found on the PATH or under pyenv) with what the nodes need and no torch, takes the Jazzy
+runtime out of the PyPI wheel isaacsim-ros2 into .cache/, and installs this package into VENV/install as colcon would.
+The wheel is under NVIDIA's licence and serves our own tests only; nothing of the package depends on it. Running it
+again costs some seconds: the package is installed anew.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ CACHE = REPOSITORY / ".cache" / "jazzy-6.2.0.0"
 # What the runtime's Python needs, then what our nodes need, then the tests.
 PACKAGES = ("numpy", "pyyaml", "lark", "packaging", "psutil", "typeguard")
 OUR_PACKAGES = ("opencv-python-headless", "onnxruntime", "rosbags", "tqdm")
-TEST_PACKAGES = ("pytest",)
+TEST_PACKAGES = ("pytest", "hypothesis", "onnx")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -58,7 +58,7 @@ def setup(venv: Path) -> None:
         done.write_text(wanted)
     if not CACHE.exists():
         fetch_runtime(python)
-    # The wheels bring an rclpy of their own, which must not meet this one: they live in an environment that only builds.
+    # The wheels bring an rclpy of their own, which must not meet this one: they live where things are only built.
     builder = venv / "builder"
     if not (builder / "bin" / "python").exists():
         run([str(python), "-m", "venv", str(builder)])
@@ -112,6 +112,8 @@ export PYTHONPATH="{install}/lib/python3.12/site-packages:{CACHE}/rclpy"
 export AMENT_PREFIX_PATH="{install}:{CACHE}"
 export ROS_DISTRO=jazzy ROS_VERSION=2 ROS_PYTHON_VERSION=3
 unset _ROS_WHEELS_BOOTSTRAP_COMPLETE
+# Jazzy's launch_testing plugin does not load with the pytest of today.
+export PYTEST_DISABLE_PLUGIN_AUTOLOAD=1
 """
 
 

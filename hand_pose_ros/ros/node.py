@@ -27,6 +27,7 @@ from hand_pose_ros.engines.base import EngineError
 from hand_pose_ros.hand_model.model import HandModel
 from hand_pose_ros.pipeline.pipeline import Pipeline
 from hand_pose_ros.ros.diagnostics import Monitor, diagnostic_array
+from hand_pose_ros.ros.ending import until_shutdown
 from hand_pose_ros.ros.inputs import Inputs, ReceivedFrame
 from hand_pose_ros.ros.outputs import Outputs
 from hand_pose_ros.ros.parameters import changed_config, declare_config
@@ -201,8 +202,9 @@ class HandPoseNode(LifecycleNode):  # type: ignore[misc]  # rclpy carries no typ
         except NoTransform as error:
             self._drop(NO_TRANSFORM, error)
             return
-        outputs.publish(frame, seen, scene)
-        self._account(scene, received)
+        with until_shutdown(self.context):
+            outputs.publish(frame, seen, scene)
+            self._account(scene, received)
 
     def _account(self, scene: Scene, received: ReceivedFrame) -> None:
         for reason, count in scene.dropped.items():
@@ -267,7 +269,8 @@ def main(args: list[str] | None = None) -> None:
         node = HandPoseNode()
         if node.config.autostart:
             node.start()
-        rclpy.spin(node)
+        with until_shutdown(node.context):
+            rclpy.spin(node)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     except (ConfigError, StartError) as error:

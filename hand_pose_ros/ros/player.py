@@ -19,6 +19,7 @@ from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPo
 from rosgraph_msgs.msg import Clock
 
 from hand_pose_ros.config import ConfigError, option
+from hand_pose_ros.ros.ending import until_shutdown
 from hand_pose_ros.ros.message_classes import make, message_class
 from hand_pose_ros.ros.parameters import declare_config
 from hand_pose_ros.sources.bag_storage import BagStorage, Topic
@@ -139,7 +140,8 @@ def main(args: list[str] | None = None) -> None:
     player: BagPlayer | None = None
     try:
         player = BagPlayer()
-        player.play()
+        with until_shutdown(player.context):
+            player.play()
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     except (ConfigError, BagError) as error:

@@ -1,0 +1,194 @@
+"""The launch files, as a user starts them: real launch, tf2 and both middlewares, in processes of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from needs import needs
+
+needs(
+    "launch_ros",
+    "tf2_ros",
+    "message_filters",
+    "hand_pose_ros.msg",
+    remedy="python3 scripts/setup_ros_jazzy.py VENV && . VENV/ros_env.sh && pytest test/launch",
+)
+
+import toy_models
+import toy_scenes
+import yaml
+from ament_index_python.packages import get_package_share_directory
+from launch import LaunchContext
+from launch.actions import DeclareLaunchArgument
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+
+from hand_pose_ros.skeleton import Side
+from hand_pose_ros.sources.bag_writer import BagWriter
+
+MIDDLEWARES = ("rmw_fastrtps_cpp", "rmw_cyclonedds_cpp")
+SHARE = Path(get_package_share_directory("hand_pose_ros"))
+LAUNCH_FILES = sorted((SHARE / "launch").glob("*.launch.py"))
+
+
+def probe(middleware: str, file: str, arguments: dict[str, str], **more: Any) -> dict[str, Any]:
+    """What test/launch/probe.py saw of a launch file."""
+    environment = {
+        **os.environ,
+        "RMW_IMPLEMENTATION": middleware,
+        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
+        "ROS_DOMAIN_ID": str(1 + os.getpid() % 100),
+    }
+    request = json.dumps({"file": file, "arguments": arguments, **more})
+    done = subprocess.run(
+        [sys.executable, str(Path(__file__).parent / "probe.py"), request],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=180,
+    )
+    lines = [line for line in done.stdout.splitlines() if line.startswith("PROBE ")]
+    assert lines, f"the probe ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
+    seen: dict[str, Any] = json.loads(lines[0].removeprefix("PROBE "))
+    seen["log"] = done.stdout + done.stderr
+    return seen
+
+
+@pytest.fixture(scope="session")
+def toys(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Launch arguments that play a toy recording into a node with toy models."""
+    folder = tmp_path_factory.mktemp("toys")
+    with BagWriter(folder / "toy.mcap") as writer:
+        for index in range(60):
+            blob = toy_scenes.Blob(Side.RIGHT, (-0.1 + 0.003 * index, 0.02, 0.5))
+            writer.write_frame(toy_scenes.toy_frame(blob, stamp=1.7e9 + index / 30), color="png")
+    models = {
+        "model": str(toy_models.hand_model(folder / "hand.onnx")),
+        "finder": {"model": str(toy_models.finder_model(folder / "finder.onnx"))},
+        "threads": 1,
+    }
+    parameters = folder / "toy.yaml"
+    parameters.write_text(yaml.safe_dump({"/**": {"ros__parameters": {"pipeline": models}}}))
+    return {"bag": str(folder / "toy.mcap"), "params_file": str(parameters), "player": "hand_pose"}
+
+
+def assert_clean(seen: dict[str, Any], processes: int) -> None:
+    """Ended by the first signal, by themselves: launch kills what has not ended after seconds, which shows here."""
+    assert len(seen["exits"]) == processes, seen["log"]
+    assert set(seen["exits"].values()) == {0}, f"{seen['exits']}\n{seen['log']}"
+    assert "Traceback" not in seen["log"], seen["log"]
+
+
+@pytest.mark.parametrize("middleware", MIDDLEWARES)
+def test_replay_gives_hands_and_tf_and_ends_cleanly(middleware: str, toys: dict[str, str]) -> None:
+    seen = probe(middleware, "replay.launch.py", toys)
+    assert seen["state"] == "active", seen["log"]
+    assert seen["frames"] == ["camera"]
+    assert seen["topologies"] == 1
+    assert len(seen["tf_distances"]) >= 10, seen["log"]
+    assert max(seen["tf_distances"]) < 1e-5
+    assert_clean(seen, processes=2)
+
+
+def test_results_in_a_target_frame(toys: dict[str, str]) -> None:
+    seen = probe(MIDDLEWARES[0], "replay.launch.py", {**toys, "target_frame": "base_link"}, base=10.0)
+    assert seen["frames"] == ["base_link"], seen["log"]
+    assert len(seen["wrist_x"]) >= 10 and all(9.5 < x < 10.5 for x in seen["wrist_x"])
+    assert_clean(seen, processes=2)
+
+
+def test_sample_replays_with_the_shipped_models() -> None:
+    if not (SHARE / "sample").is_dir() or not list((SHARE / "models").glob("*.onnx")):
+        pytest.skip("no bundled sample or no shipped models")
+    seen = probe(MIDDLEWARES[0], "replay.launch.py", {"player": "hand_pose"})
+    assert len(seen["tf_distances"]) >= 10 and max(seen["tf_distances"]) < 1e-5, seen["log"]
+    assert_clean(seen, processes=2)
+
+
+def test_a_node_that_cannot_start_ends_and_says_why(toys: dict[str, str]) -> None:
+    """Not left hanging: the process ends with 1, and the reason is on the screen."""
+    environment = {**os.environ, "ROS_DOMAIN_ID": str(1 + os.getpid() % 100)}
+    program = str(SHARE.parents[1] / "lib" / "hand_pose_ros" / "hand_pose_node")
+    arguments = ["--ros-args", "--params-file", toys["params_file"], "-p", "pipeline.model:=no_such_model"]
+    done = subprocess.run(
+        [sys.executable, program, *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert "no_such_model" in done.stderr + done.stdout
+
+
+def declared(path: Path) -> dict[str, DeclareLaunchArgument]:
+    description = PythonLaunchDescriptionSource(str(path)).get_launch_description(LaunchContext())
+    return {item.name: item for item in description.entities if isinstance(item, DeclareLaunchArgument)}
+
+
+@pytest.mark.parametrize("path", LAUNCH_FILES, ids=lambda path: path.name)
+def test_every_argument_is_at_the_top_level_and_described(path: Path) -> None:
+    """`ros2 launch --show-args` lists what is declared at the top level only."""
+    arguments = declared(path)
+    assert {"model", "engine", "color_topic", "depth_topic", "camera_info_topic", "rviz", "use_sim_time", "namespace",
+            "params_file"} <= arguments.keys()  # fmt: skip
+    assert all(item.description and item.default_value is not None for item in arguments.values())
+
+
+def test_camera_and_rviz_are_started_as_asked(tmp_path: Path, toys: dict[str, str]) -> None:
+    """Stand-ins for the two packages write down what they are started with."""
+    prefix = tmp_path / "prefix"
+    index = prefix / "share" / "ament_index" / "resource_index" / "packages"
+    index.mkdir(parents=True)
+    for package in ("realsense2_camera", "rviz2"):
+        (index / package).touch()
+    camera = prefix / "share" / "realsense2_camera" / "launch" / "rs_launch.py"
+    camera.parent.mkdir(parents=True)
+    camera.write_text(
+        "import json\n"
+        "from launch import LaunchDescription\n"
+        "from launch.actions import OpaqueFunction\n"
+        "def note(context):\n"
+        f"    open({str(tmp_path / 'camera')!r}, 'w').write(json.dumps(dict(context.launch_configurations)))\n"
+        "def generate_launch_description():\n"
+        "    return LaunchDescription([OpaqueFunction(function=note)])\n"
+    )
+    viewer = prefix / "lib" / "rviz2" / "rviz2"
+    viewer.parent.mkdir(parents=True)
+    viewer.write_text(f'#!/bin/sh\necho "$@" > {tmp_path / "rviz"}\nexec sleep 100\n')
+    viewer.chmod(0o755)
+    program = (
+        "import sys, threading, time\n"
+        "from pathlib import Path\n"
+        "from launch import LaunchDescription, LaunchService\n"
+        "from launch.actions import IncludeLaunchDescription\n"
+        "from launch.launch_description_sources import PythonLaunchDescriptionSource\n"
+        "service = LaunchService(noninteractive=True)\n"
+        "arguments = dict(item.split(':=') for item in sys.argv[2:])\n"
+        "service.include_launch_description(LaunchDescription([IncludeLaunchDescription(\n"
+        "    PythonLaunchDescriptionSource(sys.argv[1]), launch_arguments=arguments.items())]))\n"
+        "def end():\n"
+        f"    while not all((Path({str(tmp_path)!r}) / name).exists() for name in ('camera', 'rviz')):\n"
+        "        time.sleep(0.1)\n"
+        "    service.shutdown()\n"
+        "threading.Thread(target=end, daemon=True).start()\n"
+        "service.run()\n"
+    )
+    environment = {**os.environ, "AMENT_PREFIX_PATH": f"{prefix}:{os.environ['AMENT_PREFIX_PATH']}"}
+    arguments = ["camera:=realsense", "rviz:=true", "namespace:=robot", f"params_file:={toys['params_file']}"]
+    subprocess.run(
+        [sys.executable, "-c", program, str(SHARE / "launch" / "kpt_fusion.launch.py"), *arguments],
+        env=environment,
+        check=True,
+        capture_output=True,
+        timeout=60,
+    )
+    settings = json.loads((tmp_path / "camera").read_text())
+    assert settings["align_depth.enable"] == settings["enable_sync"] == "true"
+    shown = (tmp_path / "rviz").read_text()
+    assert "hands.rviz" in shown and "/hand_pose/markers:=/robot/hand_pose/markers" in shown
