@@ -15,10 +15,13 @@ from pathlib import Path
 from types import TracebackType
 
 import apsw
+from rosbags.interfaces import Connection, MessageDefinitionFormat
 from rosbags.rosbag2 import Reader
 from rosbags.rosbag2.errors import ReaderError
+from rosbags.typesys import TypesysError
 
 from hand_pose_ros.sources.errors import BagError
+from hand_pose_ros.sources.message_types import is_other_version
 from hand_pose_ros.sources.salvage import DAMAGED_CHUNK, StoredMessage, salvage
 
 STORAGE_SUFFIXES = (".mcap", ".db3")
@@ -173,8 +176,22 @@ class _Indexed:
     def counts(self) -> Counter[tuple[str, str]]:
         counts: Counter[tuple[str, str]] = Counter()
         for connection in self._reader.connections:
-            counts[connection.topic, connection.msgtype] += connection.msgcount
+            if self._is_readable(connection):
+                counts[connection.topic, connection.msgtype] += connection.msgcount
         return counts
+
+    def _is_readable(self, connection: Connection) -> bool:
+        definition = connection.msgdef.data if connection.msgdef.format == MessageDefinitionFormat.MSG else ""
+        try:
+            readable = not is_other_version(connection.msgtype, definition)
+        except TypesysError:
+            readable = False
+        if not readable:
+            self._storage.report(
+                f"topic {connection.topic}: {connection.msgtype} was recorded by another version of this package with "
+                "other fields and is left out; read it with that version"
+            )
+        return readable
 
     def messages(self, topics: Collection[str]) -> Iterator[StoredMessage]:
         connections = [item for item in self._reader.connections if item.topic in topics]

@@ -57,6 +57,15 @@ def message_folder() -> Path:
     )
 
 
+def is_other_version(msgtype: str, definition: str) -> bool:
+    """Whether a type of this package was recorded with other fields; `definition` is the .msg text in the recording."""
+    if not msgtype.startswith(f"{PACKAGE}/") or not definition:
+        return False
+    recorded = get_types_from_msg(definition, msgtype)
+    ours = typestore().fielddefs
+    return any(name not in ours or list(fields) != list(ours[name][1]) for name, (_, fields) in recorded.items())
+
+
 def make(msgtype: str, **fields: Any) -> Any:
     """A message of rosbags' classes; fields that are not given are zero, empty or False.
 
