@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Make a virtual environment for this checkout: `setup_venv.py run .venv` to use it, `setup_venv.py dev .venv-dev` to develop it.
+"""Make a virtual environment for this checkout: `setup_venv.py run .venv` to use it, `… dev .venv-dev` to develop it.
 
 Runs on any Python >= 3.8 with nothing installed. Running it again costs a fraction of a second while nothing it depends
 on has changed. What must come from apt (python3-venv; for dev also software OpenGL and Python's headers) is installed
@@ -75,7 +75,9 @@ def find_python(kind: str) -> str:
     for candidate in candidates:
         if candidate and version_of(candidate) in ACCEPTED[kind]:
             return candidate
-    raise SetupError(f"expected a Python of {', '.join(ACCEPTED[kind])}, found none; apt-get install python3 python3-venv")
+    raise SetupError(
+        f"expected a Python of {', '.join(ACCEPTED[kind])}, found none; apt-get install python3 python3-venv"
+    )
 
 
 def version_of(python: str) -> str:

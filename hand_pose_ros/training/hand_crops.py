@@ -81,11 +81,16 @@ def crop_batch(batch: Batch, rng: np.random.Generator, augmentation: CropAugment
     joints = batch["joints"].astype(np.float32).reshape(count, NUM_JOINTS, 3)
     intrinsics = batch["intrinsics"].astype(np.float32)
     return CropBatch(
-        _vary_color(rgb, rng, augmentation),
-        *(torch.from_numpy(a) for a in (depth, center, matrix, cube, intrinsics, joints)),
+        rgb=_vary_color(rgb, rng, augmentation),
+        depth=torch.from_numpy(depth),
+        center=torch.from_numpy(center),
+        crop_matrix=torch.from_numpy(matrix),
+        cube=torch.from_numpy(cube),
+        intrinsics=torch.from_numpy(intrinsics),
+        joints=torch.from_numpy(joints),
         # A hand of the other side counts as a negative in the data, but it is a hand.
-        torch.from_numpy(~batch["negative"].astype(bool) | batch["wrong_side"].astype(bool)),
-        torch.from_numpy(~batch["wrong_side"].astype(bool)),
+        is_hand=torch.from_numpy(~batch["negative"].astype(bool) | batch["wrong_side"].astype(bool)),
+        expected_side=torch.from_numpy(~batch["wrong_side"].astype(bool)),
     )
 
 

@@ -75,4 +75,5 @@ def _root_relative_mm(joints_nl: Tensor, batch: CropBatch) -> Tensor:
     """Mean joint error (B,) in mm after putting both wrists at the origin."""
     error = (joints_nl - batch.joints_nl) * (batch.cube[:, None] / 2)
     relative = error - error[:, WRIST : WRIST + 1]
-    return 1000 * torch.linalg.vector_norm(relative, dim=2).mean(dim=1)
+    distance: Tensor = torch.linalg.vector_norm(relative, dim=2)
+    return 1000 * distance.mean(dim=1)
