@@ -16,6 +16,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of checkpoint and logs")
     parser.add_argument("--samples", type=int, default=1_000_000, help="samples in all (default: 1000000)")
     parser.add_argument("--steps", type=int, default=0, help="optimiser steps in all; 0 follows from --samples")
+    parser.add_argument(
+        "--depth-steps", type=int, default=0, help="first steps that train the depth branch alone (pose networks)"
+    )
     parser.add_argument("--learning-rate", type=float, default=8e-4, help="peak of the schedule (default: 0.0008)")
     parser.add_argument("--minutes", type=float, default=0.0, help="stop after this long, to be resumed; 0: never")
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint in --out")
@@ -47,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     )
     try:
         checkpoint = recipes.run_recipe(
-            args.recipe, args.data, args.validation, args.samples, args.learning_rate, settings
+            args.recipe, args.data, args.validation, args.learning_rate, settings, args.depth_steps
         )
     except load("hand_pose_ros.training.shards").ShardError as error:
         raise UsageError(str(error)) from error

@@ -2,38 +2,59 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor
 
 from hand_pose_ros.networks.keypoint_fusion import KeypointFusion, KeypointFusionConfig, KeypointFusionOutput
-from hand_pose_ros.networks.keypoint_fusion.coords import CropGeometry
+from hand_pose_ros.networks.keypoint_fusion.coords import CropGeometry, uvd_to_xyz
 from hand_pose_ros.networks.keypoint_fusion.preprocess import normalise_depth
 from hand_pose_ros.skeleton import WRIST
 from hand_pose_ros.training.hand_crops import CropBatch
-from hand_pose_ros.training.losses import KeypointFusionLossConfig, KeypointFusionTargets, keypoint_fusion_loss
+from hand_pose_ros.training.losses import (
+    KeypointFusionLossConfig,
+    KeypointFusionTargets,
+    depth_branch_loss,
+    keypoint_fusion_loss,
+)
 from hand_pose_ros.training.optimisation import AveragedModule, Schedule
 
 
 class KeypointFusionModule(AveragedModule):
-    """The network with the paper's losses."""
+    """The network with the paper's losses.
+
+    Args:
+        config: of the network.
+        schedule: of the optimiser.
+        losses: weights of the terms.
+        depth_steps: the depth branch learns alone until this optimiser step. Everything else refines its joints, and a
+            step of it alone costs less than half: worth it where compute is short.
+        compile_network: run through torch.compile.
+    """
 
     def __init__(
         self,
         config: KeypointFusionConfig,
         schedule: Schedule,
         losses: KeypointFusionLossConfig | None = None,
+        depth_steps: int = 0,
         compile_network: bool = False,
     ) -> None:
         super().__init__(KeypointFusion(config), schedule, compile_network)
         self.losses = KeypointFusionLossConfig() if losses is None else losses
+        self.depth_steps = depth_steps
 
     def loss(self, batch: CropBatch) -> dict[str, Tensor]:
-        """All of the paper's terms, and presence and side."""
-        output = forward(self.run, batch)
+        """All of the paper's terms, and presence and side; the depth branch's only during its own steps."""
         known = batch.is_hand & batch.expected_side
         joints = torch.where(known[:, None, None], batch.joints_nl, torch.zeros(()))
         targets = KeypointFusionTargets(joints, known.float(), batch.is_hand.float(), batch.expected_side.float())
-        return keypoint_fusion_loss(output, targets, geometry_of(batch), self.losses)
+        if self.global_step < self.depth_steps:
+            network = cast(KeypointFusion, self.network)
+            depth_map, small, uvd = network.first_votes(normalise_depth(batch.depth, batch.center, batch.cube))
+            return depth_branch_loss(depth_map, small, uvd, targets, geometry_of(batch), self.losses)
+        return keypoint_fusion_loss(forward(self.run, batch), targets, geometry_of(batch), self.losses)
 
     @torch.no_grad()
     def validation_step(self, batch: CropBatch, batch_index: int) -> None:
@@ -41,10 +62,12 @@ class KeypointFusionModule(AveragedModule):
         known = batch.is_hand & batch.expected_side
         output = forward(self.average.network, batch)
         blind = forward(self.average.network, batch, no_color=True)
+        first = uvd_to_xyz(blind.initial_uvd, geometry_of(batch))
         present = output.presence_logit > 0
         values = {
             "val/mpjpe_mm": _root_relative_mm(output.joints, batch)[known].mean(),
             "val/mpjpe_depth_mm": _root_relative_mm(blind.joints, batch)[known].mean(),
+            "val/mpjpe_first_mm": _root_relative_mm(first, batch)[known].mean(),
             "val/presence": (present == batch.is_hand).float().mean(),
             "val/side": ((output.side_logit > 0) == batch.expected_side)[batch.is_hand].float().mean(),
         }

@@ -111,6 +111,30 @@ def keypoint_fusion_loss(
     return terms
 
 
+def depth_branch_loss(
+    depth_map: Tensor,
+    depth_small: Tensor,
+    joints_uvd: Tensor,
+    targets: KeypointFusionTargets,
+    geometry: CropGeometry,
+    config: KeypointFusionLossConfig | None = None,
+) -> dict[str, Tensor]:
+    """The terms pixel_depth and joints_depth of `keypoint_fusion_loss` alone, and their sum under "total".
+
+    The arguments are what `KeypointFusion.first_votes` gives.
+    """
+    config = KeypointFusionLossConfig() if config is None else config
+    uvd = xyz_to_uvd(targets.joints, geometry)
+    weight = targets.has_joints.to(uvd.dtype) * (awr.foreground(depth_small).sum(dim=(1, 2)) > 0)
+    with torch.no_grad():
+        target = awr.target(uvd, depth_small, pixel_grid(MAP_SIZE).to(uvd))
+    terms = {
+        "pixel_depth": config.pixel * smooth_l1(depth_map[:, : awr.TARGET_CHANNELS], target, weight),
+        "joints_depth": config.joints * smooth_l1(joints_uvd, uvd, weight),
+    }
+    return {**terms, "total": torch.stack(list(terms.values())).sum()}
+
+
 def _branch_terms(
     output: SupervisedOutput,
     uvd: Tensor,

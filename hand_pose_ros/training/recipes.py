@@ -27,7 +27,7 @@ class Recipe:
     assemble_validation: Assemble
 
 
-def recipe(name: str, schedule: Schedule) -> Recipe:
+def recipe(name: str, schedule: Schedule, depth_steps: int = 0) -> Recipe:
     """The recipe of this name.
 
     Raises:
@@ -44,7 +44,7 @@ def recipe(name: str, schedule: Schedule) -> Recipe:
         size = "lite" if name == "kpt_fusion_lite" else "r18"
         crops = CropAugmentation()
         return Recipe(
-            KeypointFusionModule(KeypointFusionConfig(size=size), schedule),  # type: ignore[arg-type]
+            KeypointFusionModule(KeypointFusionConfig(size=size), schedule, depth_steps=depth_steps),  # type: ignore[arg-type]
             lambda batch, rng: crop_batch(batch, rng, crops),
             lambda batch, rng: crop_batch(batch, rng, VALIDATION),
         )
@@ -52,10 +52,12 @@ def recipe(name: str, schedule: Schedule) -> Recipe:
 
 
 def run_recipe(
-    name: str, training: Path, validation: Path, samples: int, learning_rate: float, settings: RunSettings
+    name: str, training: Path, validation: Path, learning_rate: float, settings: RunSettings, depth_steps: int = 0
 ) -> Path:
-    """Train `name` on shards for about `samples` samples; `settings.steps` is set from them. Returns the checkpoint."""
-    chosen = recipe(name, Schedule(steps=settings.steps or samples // BATCH_SIZE, learning_rate=learning_rate))
+    """Train `name` on shards for `settings.steps` batches, the first `depth_steps` of them on the depth branch alone
+    (pose networks). Returns the checkpoint.
+    """
+    chosen = recipe(name, Schedule(steps=settings.steps, learning_rate=learning_rate), depth_steps)
     return train(
         chosen.module,
         ShardStream(training, BATCH_SIZE, settings.seed),

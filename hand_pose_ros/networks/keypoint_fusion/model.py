@@ -89,6 +89,12 @@ class KeypointFusion(nn.Module):
             has_rgb=has_rgb,
         )
 
+    def first_votes(self, depth: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The depth branch alone: its map (B, 105, 32, 32), `depth_small` and AWR's joints (B, 21, 3) uvd_nl."""
+        depth_map, _, _ = self.depth_branch(depth)
+        depth_small = front_surface(depth)
+        return depth_map, depth_small, awr.read_out(depth_map, depth_small, self.grid).joints
+
     def _stage_input(
         self,
         weights: Tensor,
