@@ -75,9 +75,20 @@ def test_a_hand_eight_millimetres_under_the_skin(benchmark: ModuleType, shared_d
     assert figures["mean depth offset, + is deeper (mm)"] == pytest.approx(8.0, abs=1e-3)
     assert figures["mean distance across the view (mm)"] == pytest.approx(0.0, abs=1e-3)
     assert figures["root-relative (mm)"] == pytest.approx(0.0, abs=1e-3)
-    text = benchmark.make_report(outcomes, {}).text()
+    text = benchmark.make_report(outcomes, outcomes, {}).text()
     assert "hand found at its place" in text
     assert benchmark.contact_sheet(outcomes).shape == (5 * benchmark.TILE, 5 * benchmark.TILE, 3)
+
+
+def test_the_place_of_the_hand_is_near_its_reference(benchmark: ModuleType, shared_dir: Path) -> None:
+    for case in benchmark.load_cases(shared_dir):
+        place = benchmark.place_of(case)
+        if case.reference is not None:
+            assert np.linalg.norm(place - case.reference.mean(axis=0)) < 0.025, case.name
+        finder = benchmark.ReferenceFinder(None)
+        finder.center = place
+        (found,) = finder.find(case.frame, [], None)
+        assert found.side is Side.RIGHT
 
 
 def test_the_references_pixels_are_where_its_points_project(benchmark: ModuleType, shared_dir: Path) -> None:
