@@ -109,10 +109,10 @@ def _displaced(center: FloatArray, rng: np.random.Generator, augmentation: CropA
 
 def _vary_depth(depth: FloatArray, rng: np.random.Generator, augmentation: CropAugmentation) -> None:
     """Holes where a sensor sees nothing, and a little noise, in place."""
-    for picture in depth[rng.random(len(depth)) < augmentation.hole]:
+    for n in np.flatnonzero(rng.random(len(depth)) < augmentation.hole):
         size = rng.integers(6, 36, 2)
         top, left = rng.integers(0, CROP_SIZE - size)
-        picture[top : top + size[0], left : left + size[1]] = 0.0
+        depth[n, top : top + size[0], left : left + size[1]] = 0.0
     if augmentation.depth_noise > 0:
         sigma = rng.uniform(0, augmentation.depth_noise, (len(depth), 1, 1)).astype(np.float32)
         depth += (depth > 0) * sigma * rng.standard_normal(depth.shape, dtype=np.float32)

@@ -1,0 +1,73 @@
+"""What the hand finder learns: hills at the hands' centres, mirrored consistently."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from hand_pose_ros.networks.hand_finder import CELLS_X, CELLS_Y, HandFinderNet
+from hand_pose_ros.training.finder_targets import FinderAugmentation, finder_batch, finder_loss
+
+
+def batch_of_one(center: tuple[float, float, float], slot: int = 0, visible: float = 1.0) -> dict[str, np.ndarray]:
+    centers, present = np.zeros((1, 2, 3), np.float32), np.zeros((1, 2), bool)
+    seen = np.zeros((1, 2, 21), bool)
+    centers[0, slot], present[0, slot] = center, True
+    seen[0, slot, : round(21 * visible)] = True
+    rng = np.random.default_rng(3)
+    return {
+        "color": rng.integers(1, 255, (1, 120, 160, 3), dtype=np.uint8),
+        "depth": np.full((1, 120, 160), 8000, np.uint16),
+        "intrinsics": np.array([[150.0, 150.0, 79.5, 59.5]], np.float32),
+        "center": centers,
+        "present": present,
+        "visible": seen,
+    }
+
+
+@pytest.mark.parametrize("center", [(0.0, 0.0, 0.5), (0.2, -0.1, 0.8), (-0.3, 0.2, 1.2)])
+@pytest.mark.parametrize("slot", [0, 1])
+def test_the_peak_lies_in_the_cell_of_the_projected_centre(center: tuple[float, float, float], slot: int) -> None:
+    batch = finder_batch(batch_of_one(center, slot), np.random.default_rng(0), None)
+    u, v = 150 * center[0] / center[2] + 79.5, 150 * center[1] / center[2] + 59.5
+    row, column = np.argwhere(batch.heat[0, slot].numpy() == 1.0)[0]
+    assert abs(4 * column + 1.5 - u) <= 2.01 and abs(4 * row + 1.5 - v) <= 2.01
+    assert batch.heat[0, 1 - slot].max() == 0
+    assert batch.depth[0, 0, 0, 0] == pytest.approx(0.8)
+
+
+def test_a_hidden_hand_is_neither_a_hand_nor_none() -> None:
+    batch = finder_batch(batch_of_one((0.0, 0.0, 0.5), visible=0.05), np.random.default_rng(0), None)
+    assert batch.heat.max() < 1 and batch.weight.min() == 0 and not batch.near.any()
+
+
+def test_flipping_swaps_sides_and_mirrors_the_place() -> None:
+    always = FinderAugmentation(flip=1.0, no_color=0.0, no_depth=0.0, color_gain=0.0)
+    raw = batch_of_one((0.2, 0.1, 0.8))
+    batch = finder_batch(raw, np.random.default_rng(0), always)
+    plain = finder_batch(raw, np.random.default_rng(0), None)
+    assert torch.allclose(batch.centers[0, 1], torch.tensor([-0.2, 0.1, 0.8]))
+    assert torch.allclose(batch.heat[0, 1].flip(1), plain.heat[0, 0], atol=1e-4)
+    assert torch.equal(batch.rgb.flip(3), plain.rgb)
+
+
+def test_a_perfect_answer_costs_next_to_nothing_and_learning_moves_towards_it() -> None:
+    torch.manual_seed(0)
+    batch = finder_batch(batch_of_one((0.1, 0.0, 0.6)), np.random.default_rng(0), None)
+    net = HandFinderNet().train()
+    optimiser = torch.optim.Adam(net.parameters(), 3e-3)
+    losses = []
+    for _ in range(25):
+        output = net(batch.rgb, batch.depth, batch.intrinsics)
+        assert output.center.shape == (1, 2, 3, CELLS_Y, CELLS_X)
+        heat, center = finder_loss(output, batch)
+        losses.append(float((heat + 10 * center).detach()))
+        optimiser.zero_grad()
+        (heat + 10 * center).backward()
+        optimiser.step()
+    assert losses[-1] < 0.6 * losses[0]
+    sure = output._replace(
+        logits=(batch.heat == 1.0) * 40.0 - 20.0, center=batch.centers[..., None, None].expand_as(output.center)
+    )
+    assert all(float(term) < 1e-5 for term in finder_loss(sure, batch))
