@@ -40,5 +40,5 @@ def sample_bag() -> Path:
     """The bundled sample recording."""
     path = ROOT / "sample" / "hand_sample.mcap"
     if not path.exists():
-        pytest.skip(f"no {path}; make it with `hand_pose synth --bag`")
+        pytest.skip(f"no {path}; docs/synthetic.md has the command that makes it")
     return path

@@ -60,14 +60,14 @@ def sample_hand(rng: np.random.Generator, model: HandModel, place: DoubleArray, 
         side=model.side,
         joints=joints,
         vertices=vertices,
-        surface=_bend_stub(model, vertices, joints[0], rotation, forearm_frame),
+        surface=bend_stub(model, vertices, joints[0], rotation, forearm_frame),
         mano=ManoParameters(orient, pose.astype(np.float32), betas, transl),
         skin=sample_skin(rng),
         elbow=(joints[0] + length * elbow_direction).astype(np.float32),
     )
 
 
-def _bend_stub(
+def bend_stub(
     model: HandModel, vertices: FloatArray, wrist: FloatArray, hand: DoubleArray, forearm_frame: DoubleArray
 ) -> FloatArray:
     """Blend the model's stub of forearm from the hand's rotation (3, 3) into the forearm's, so that no edge stands off.

@@ -7,7 +7,7 @@ from enum import IntEnum
 
 import numpy as np
 
-from hand_pose_ros.config import option
+from hand_pose_ros.config import ConfigError, option
 from hand_pose_ros.skeleton import Side
 from hand_pose_ros.types import ByteArray, FloatArray, Intrinsics, ManoParameters
 
@@ -199,3 +199,53 @@ class SyntheticConfig:
     sensor: str = option(
         "random", "Depth sensor to imitate.", choices=("random", "ideal", "stereo", "structured", "tof")
     )
+
+
+@dataclass(frozen=True)
+class SequenceConfig:
+    """What a recorded sequence shows and what records it."""
+
+    frames: int = option(100, "Number of frames.", minimum=1, maximum=100000)
+    fps: float = option(30.0, "Frames per second.", minimum=1.0, maximum=240.0)
+    hands: str = option("right", "Which hands there are.", choices=("right", "left", "both"))
+    second_enters: float = option(
+        0.0, "Of two hands: the left one comes in after this share of the time.", minimum=0.0, maximum=1.0
+    )
+    view: str = option(
+        "facing",
+        "Where the camera is: facing the person, or at their own head (egocentric).",
+        choices=("facing", "egocentric"),
+    )
+    gestures: str = option("", "What the (right) hand does: key poses of the prior, by commas; empty draws them.")
+    held_object: bool = option(False, "The (right) hand holds an object.")
+    min_distance: float = option(0.35, "Nearest palm (m).", minimum=0.2, maximum=2.0)
+    max_distance: float = option(0.7, "Farthest palm (m).", minimum=0.2, maximum=2.0)
+    pace: float = option(0.45, "Seconds in which a hand's place changes: smaller is faster.", minimum=0.1, maximum=10.0)
+    width: int = option(640, "Pictures' width.", minimum=32, maximum=640)
+    height: int = option(480, "Pictures' height.", minimum=24, maximum=480)
+    focal: float = option(607.0, "Focal length (pixels) of the picture 640 wide.", minimum=100.0, maximum=2000.0)
+    exposures: int = option(5, "Pictures averaged per frame for motion blur and smooth edges: 1 or 5.", choices=(1, 5))
+    sensor: str = option(
+        "d435",
+        "Depth sensor: one like a RealSense D435, or any of a family.",
+        choices=("d435", "random", "ideal", "stereo", "structured", "tof"),
+    )
+    depth_focal: float = option(
+        383.0, "Focal length (pixels) of the depth camera, 640 wide.", minimum=100.0, maximum=2000.0
+    )
+    still: bool = option(True, "Depth stays as it was where nothing moves, as with a camera's temporal filter.")
+    noise: float = option(1.2, "Noise of the colour picture (grey levels).", minimum=0.0, maximum=20.0)
+
+    def __post_init__(self) -> None:
+        if self.min_distance > self.max_distance:
+            raise ConfigError(
+                f"min_distance, max_distance: expected the first not above the second, got {self.min_distance} and "
+                f"{self.max_distance}"
+            )
+
+    @property
+    def camera(self) -> Intrinsics:
+        """A pinhole camera with its principal point near the middle."""
+        ratio = self.width / 640.0
+        focal, cx, cy = self.focal * ratio, (320.3 * ratio) - 0.5, 0.5 * self.height - 0.5 + 3.1 * ratio
+        return Intrinsics(focal, focal, cx, cy, self.width, self.height)
