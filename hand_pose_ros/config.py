@@ -171,6 +171,11 @@ class TopicConfig:
         "raw subscribes to the topic, compressedDepth to its /compressedDepth companion.",
         choices=("raw", "compressedDepth"),
     )
+    reliability: str = option(
+        "auto",
+        "How images are subscribed to; auto asks for what the publishers offer (best effort loses large images).",
+        choices=("auto", "reliable", "best_effort"),
+    )
     use_color: bool = option(True, "Use the colour image; false works on depth alone.")
     use_depth: bool = option(True, "Use the depth image.")
 

@@ -15,7 +15,6 @@ from typing import Any, Final
 
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
-from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
@@ -30,13 +29,22 @@ COLOR: Final = "color"
 DEPTH: Final = "depth"
 NO_CAMERA_INFO: Final = "no_camera_info"
 
-# Best effort matches every publisher (it takes from reliable ones too). Only the newest frame is of interest, but
-# colour and depth come one after the other: with a depth of 1 a short starvation leaves images of different instants;
-# on a busy machine (load 9 on two cores, 90 frames at 30 Hz) 13 and 15 frames were paired, with 5 it was 80 and 55.
-INPUT_QOS: Final = QoSProfile(
+# Only the newest frame is of interest, but colour and depth come one after the other: with a depth of 1 a short
+# starvation leaves images of different instants; on a busy machine (load 9 on two cores, 90 frames at 30 Hz) 13 and 15
+# frames were paired, with 5 it was 80 and 55.
+_DEPTH: Final = 5
+# Best effort matches every publisher, but between processes Fast DDS then loses most images that are larger than its
+# shared-memory segment: of 90 raw 640x480 images 15 arrived, reliably all 90 (rmw_fastrtps issues 739 and 757).
+BEST_EFFORT: Final = QoSProfile(
     history=HistoryPolicy.KEEP_LAST,
-    depth=5,
+    depth=_DEPTH,
     reliability=ReliabilityPolicy.BEST_EFFORT,
+    durability=DurabilityPolicy.VOLATILE,
+)
+RELIABLE: Final = QoSProfile(
+    history=HistoryPolicy.KEEP_LAST,
+    depth=_DEPTH,
+    reliability=ReliabilityPolicy.RELIABLE,
     durability=DurabilityPolicy.VOLATILE,
 )
 
@@ -76,6 +84,17 @@ class ReceivedFrame:
         return Frame(stamp_of(header), header.frame_id, intrinsics_of(self.info), color, depth)
 
 
+@dataclass
+class _Stream:
+    """An image topic and how it is subscribed to at present."""
+
+    name: str
+    kind: type
+    topic: str
+    qos: QoSProfile | None = None
+    subscription: Any = None
+
+
 class Inputs:
     """Subscriptions of a node; complete sets of images go to `deliver`, newest wins.
 
@@ -103,23 +122,46 @@ class Inputs:
         self._deliver = deliver
         self._dropped = dropped
         self._info: CameraInfo | None = None
+        self._reliability = topics.reliability
         # First, since the executor serves what is ready in this order and a frame takes the newest camera_info.
-        self._subscriptions = [self._subscribe(CameraInfo, topics.camera_info, self._on_info)]
-        for name, (kind, topic) in streams.items():
-            self._subscriptions.append(self._subscribe(kind, topic, partial(self._on_image, name, kind), raw=True))
-        self.topics = [item.topic_name for item in self._subscriptions]
+        self._info_subscription = node.create_subscription(CameraInfo, topics.camera_info, self._on_info, BEST_EFFORT)
+        self._streams = [_Stream(name, kind, topic) for name, (kind, topic) in streams.items()]
+        for stream in self._streams:
+            self._subscribe(stream, BEST_EFFORT)
+        self.adapt()
+
+    @property
+    def topics(self) -> list[str]:
+        """Names of the image topics, resolved."""
+        return [stream.subscription.topic_name for stream in self._streams]
+
+    def adapt(self) -> None:
+        """Subscribe to each image topic as its publishers offer it; call it now and then, publishers come and go."""
+        for stream in self._streams:
+            wanted = self._wanted(stream.subscription.topic_name)
+            if wanted is not None and wanted != stream.qos:
+                self._node.destroy_subscription(stream.subscription)
+                self._subscribe(stream, wanted)
+                self._node.get_logger().info(f"{stream.subscription.topic_name}: {wanted.reliability.name.lower()}")
 
     def close(self) -> None:
         """Unsubscribe."""
-        for subscription in self._subscriptions:
+        for subscription in (self._info_subscription, *(stream.subscription for stream in self._streams)):
             self._node.destroy_subscription(subscription)
-        self._subscriptions.clear()
+        self._streams.clear()
 
-    def _subscribe(self, kind: type, topic: str, callback: Callable[[Any], None], raw: bool = False) -> Any:
-        overriding = QoSOverridingOptions.with_default_policies()
-        return self._node.create_subscription(
-            kind, topic, callback, INPUT_QOS, raw=raw, qos_overriding_options=overriding
-        )
+    def _wanted(self, topic: str) -> QoSProfile | None:
+        if self._reliability != "auto":
+            return RELIABLE if self._reliability == "reliable" else BEST_EFFORT
+        offered = [info.qos_profile.reliability for info in self._node.get_publishers_info_by_topic(topic)]
+        if not offered:
+            return None
+        return RELIABLE if all(item == ReliabilityPolicy.RELIABLE for item in offered) else BEST_EFFORT
+
+    def _subscribe(self, stream: _Stream, qos: QoSProfile) -> None:
+        callback = partial(self._on_image, stream.name, stream.kind)
+        stream.qos = qos
+        stream.subscription = self._node.create_subscription(stream.kind, stream.topic, callback, qos, raw=True)
 
     def _on_info(self, message: CameraInfo) -> None:
         self._info = message

@@ -15,7 +15,7 @@ from typing import Any, Final
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
-from rclpy.clock import JumpThreshold, TimeJump
+from rclpy.clock import Clock, ClockType, JumpThreshold, TimeJump
 from rclpy.duration import Duration
 from rclpy.executors import ExternalShutdownException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
@@ -43,6 +43,10 @@ INVALID: Final = "invalid_input"
 NO_TRANSFORM: Final = "no_transform"
 # Texts are remembered so that each is logged once; a text can hold a changing number, so not without end.
 _MAX_REMEMBERED: Final = 50
+
+
+# Between two looks at what the images' publishers offer (s).
+_ADAPT_PERIOD: Final = 0.5
 
 
 class StartError(RuntimeError):
@@ -74,7 +78,9 @@ class HandPoseNode(LifecycleNode):  # type: ignore[misc]  # rclpy carries no typ
         )
         self._changes: list[Callable[[Pipeline], None]] = []
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        self._timer = self.create_timer(self.config.publish.diagnostics_period, self._report)
+        steady = Clock(clock_type=ClockType.STEADY_TIME)  # simulated time may stand still
+        self._timer = self.create_timer(self.config.publish.diagnostics_period, self._report, clock=steady)
+        self._adapt_timer = self.create_timer(_ADAPT_PERIOD, self._adapt, clock=steady)
         self.add_on_set_parameters_callback(self._on_set_parameters)
         threshold = JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=True)
         self._jump = self.get_clock().create_jump_callback(threshold, post_callback=self._on_jump)
@@ -240,6 +246,10 @@ class HandPoseNode(LifecycleNode):  # type: ignore[misc]  # rclpy carries no typ
         if self._inputs is not None:
             self._inputs.pairer.reset()
         self._changes.append(Pipeline.reset)
+
+    def _adapt(self) -> None:
+        if self._inputs is not None:
+            self._inputs.adapt()
 
     def _report(self) -> None:
         inputs = self._inputs

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import array
-import time
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ needs_ros()
 
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
@@ -30,18 +30,21 @@ WIDTH, HEIGHT = 64, 48
 class Camera:
     """Publishes images of one stamp, good ones unless told otherwise."""
 
-    def __init__(self, ros: Ros) -> None:
+    def __init__(self, ros: Ros, reliability: ReliabilityPolicy = ReliabilityPolicy.RELIABLE) -> None:
+        qos = QoSProfile(depth=5, reliability=reliability)
         self._node = ros.node(Node, node_name="camera")
         base = "/camera/camera"
-        self._color = self._node.create_publisher(Image, f"{base}/color/image_raw", 5)
-        self._depth = self._node.create_publisher(Image, f"{base}/aligned_depth_to_color/image_raw", 5)
+        self._color = self._node.create_publisher(Image, f"{base}/color/image_raw", qos)
+        self._depth = self._node.create_publisher(Image, f"{base}/aligned_depth_to_color/image_raw", qos)
         self._info = self._node.create_publisher(CameraInfo, f"{base}/color/camera_info", 5)
         self._stamp = 0
+        self.answers = ros.listen(HandArray, "/hand_pose/hands")
 
-    def connect(self, node: HandPoseNode) -> None:
-        """Shoot good frames until the node answers: best effort promises nothing before both sides know each other."""
-        wait_for(lambda: self.shoot() > 0 and node.monitor.totals().frames_out > 0, "the node to answer", pause=0.1)
-        wait_for(lambda: settled(node), "the node to finish")
+    def connect(self) -> None:
+        """Shoot good frames until the node answers (nobody hears a publisher at once), then until it has caught up."""
+        wait_for(lambda: self.shoot() > 0 and bool(self.answers), "the node to answer", pause=0.1)
+        last = self.shoot()
+        wait_for(lambda: self.answers[-1].header.stamp.sec == last, "the node to catch up")
 
     def shoot(self, info: dict[str, Any] | None = None, color: dict[str, Any] | None = None, **depth: Any) -> int:
         """Publish a frame; `info`, `color` and keywords replace fields. Returns its stamp in seconds."""
@@ -51,15 +54,9 @@ class Camera:
         size = {"header": header, "width": WIDTH, "height": HEIGHT}
         k = np.array([60.0, 0, 31.5, 0, 60, 23.5, 0, 0, 1])
         self._info.publish(CameraInfo(**{**size, "k": k, **(info or {})}))
-        time.sleep(0.05)  # camera_info holds from its arrival on
         self._color.publish(Image(**{**size, "encoding": "rgb8", "step": 3 * WIDTH, "data": zeros(3), **(color or {})}))
         self._depth.publish(Image(**{**size, "encoding": "16UC1", "step": 2 * WIDTH, "data": zeros(2), **depth}))
         return self._stamp
-
-
-def settled(node: HandPoseNode) -> bool:
-    totals = node.monitor.totals()
-    return bool(totals.frames_in == totals.frames_out + totals.drops["newer_frame"] + totals.drops["invalid_input"])
 
 
 def zeros(bytes_per_pixel: int, pixels: int = WIDTH * HEIGHT) -> array.array[int]:
@@ -97,18 +94,19 @@ def test_bad_frame_is_counted_and_the_next_good_one_is_processed(
     logged: list[str] = []
     monkeypatch.setattr(node, "log_error", logged.append)
     camera = Camera(ros)
-    camera.connect(node)
-    hands = ros.listen(HandArray, "/hand_pose/hands")
-    wait_for(lambda: node.count_subscribers("/hand_pose/hands") == 1, "the listener")
-    bad = set()
-    for count in (1, 2):
-        bad.add(camera.shoot(**fault))
-        wait_for(lambda count=count: node.monitor.totals().drops["invalid_input"] == count, "the fault to be counted")
+    camera.connect()
+    bad: list[int] = []
+
+    def counted() -> bool:
+        bad.append(camera.shoot(**fault))
+        return bool(node.monitor.totals().drops["invalid_input"] >= 2)
+
+    wait_for(counted, "two faults to be counted", pause=0.1)
     assert len(logged) == 1 and word in logged[0], "expected one line that names the fault"
-    good = camera.shoot()
-    wait_for(lambda: bool(hands) and hands[-1].header.stamp.sec == good, "the good frame")
-    assert not bad & {message.header.stamp.sec for message in hands}
-    assert hands[0].header.frame_id == "camera_color_optical_frame"
+    wait_for(lambda: camera.shoot() > bad[-1] and camera.answers[-1].header.stamp.sec > bad[-1], "a good frame")
+    if "info" not in fault:  # a camera_info holds for the images that come after it, not for those of its stamp
+        assert not set(bad) & {message.header.stamp.sec for message in camera.answers}
+    assert camera.answers[0].header.frame_id == "camera_color_optical_frame"
 
 
 def test_frames_before_camera_info_are_counted(ros: Ros, toy_parameters: dict[str, Any]) -> None:
@@ -129,12 +127,28 @@ def test_a_broken_worker_ends_the_node(
         raise RuntimeError("out of memory on the device")
 
     camera = Camera(elsewhere)
-    camera.connect(node)
+    camera.connect()
     monkeypatch.setattr(Pipeline, "process", broken)
     monkeypatch.setattr("threading.excepthook", lambda arguments: None)  # the thread is meant to end so
     camera.shoot()
     wait_for(lambda: not ros.context.ok(), "the context to be shut down")
     assert "out of memory" in str(node.failure)
+
+
+@pytest.mark.parametrize("offered", [ReliabilityPolicy.RELIABLE, ReliabilityPolicy.BEST_EFFORT])
+def test_images_are_subscribed_to_as_they_are_offered(ros: Ros, node: HandPoseNode, offered: ReliabilityPolicy) -> None:
+    """Publishers may come after the node, and best effort ones must be heard too."""
+    topic = "/camera/camera/color/image_raw"
+    wait_for(lambda: node.count_subscribers(topic) == 1, "the subscription")
+    camera = Camera(ros, offered)
+    camera.connect()
+
+    def policies() -> list[ReliabilityPolicy]:
+        return [info.qos_profile.reliability for info in node.get_subscriptions_info_by_topic(topic)]
+
+    wait_for(lambda: policies() == [offered], "the subscription to match the offer")
+    before = node.monitor.totals().frames_out
+    wait_for(lambda: camera.shoot() > 0 and node.monitor.totals().frames_out > before, "frames after the change")
 
 
 def test_diagnostics_tell_what_happens(ros: Ros, toy_parameters: dict[str, Any]) -> None:
@@ -150,7 +164,7 @@ def test_diagnostics_tell_what_happens(ros: Ros, toy_parameters: dict[str, Any])
     node.start()
     wait_for(lambda: "check the topics" in last()[0], "a warning that nothing comes")
     camera = Camera(ros)
-    camera.connect(node)
+    camera.connect()
     camera.shoot(color={"encoding": "yuv9"})
     wait_for(lambda: last()[1].get("dropped: invalid_input") == "1", "the drop")
     wait_for(lambda: "processing p95 (ms)" in last()[1], "the timings")
