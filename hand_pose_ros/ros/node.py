@@ -22,9 +22,9 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.parameter import Parameter
 from std_msgs.msg import Header
 
-from hand_pose_ros.config import ConfigError, NodeConfig, PipelineConfig
+from hand_pose_ros.config import ConfigError, NodeConfig
 from hand_pose_ros.engines.base import EngineError
-from hand_pose_ros.hand_model.model import HandModel
+from hand_pose_ros.pipeline.hand_models import load_hand_models
 from hand_pose_ros.pipeline.pipeline import Pipeline
 from hand_pose_ros.ros.diagnostics import Monitor, diagnostic_array
 from hand_pose_ros.ros.ending import until_shutdown
@@ -33,7 +33,6 @@ from hand_pose_ros.ros.outputs import Outputs
 from hand_pose_ros.ros.parameters import changed_config, declare_config
 from hand_pose_ros.ros.target_frame import NoTransform, TargetFrame
 from hand_pose_ros.ros.worker import NewestWorker
-from hand_pose_ros.skeleton import Side
 from hand_pose_ros.sources.errors import DecodeError
 from hand_pose_ros.types import InvalidData, Scene
 
@@ -153,9 +152,9 @@ class HandPoseNode(LifecycleNode):  # type: ignore[misc]  # rclpy carries no typ
 
     def _configure(self) -> None:
         config = self.config
-        models = _hand_models(config.pipeline)
+        models = load_hand_models(config.pipeline)
         self._pipeline = Pipeline(config.pipeline)
-        self._outputs = Outputs(self, config.publish, {side: model.faces for side, model in models.items()})
+        self._outputs = Outputs(self, config.publish, models)
         if config.publish.target_frame:
             self._target = TargetFrame(self, config.publish.target_frame)
         facts = ", ".join(f"{key}: {value}" for key, value in self._pipeline.describe().items())
@@ -163,8 +162,7 @@ class HandPoseNode(LifecycleNode):  # type: ignore[misc]  # rclpy carries no typ
 
     def _activate(self) -> None:
         assert self._outputs is not None  # an active node has been configured
-        model = _hand_models(self.config.pipeline)[Side.RIGHT]
-        self._outputs.latch("mano" if self.config.pipeline.mano_path else "bundled", model.num_vertices)
+        self._outputs.latch("mano" if self.config.pipeline.mano_path else "bundled")
         self._worker.start()
         self._inputs = Inputs(self, self.config.topics, self.config.sync, self._on_frame, self.monitor.dropped)
         self.get_logger().info(f"subscribed to {', '.join(self._inputs.topics)}")
@@ -262,13 +260,6 @@ class HandPoseNode(LifecycleNode):  # type: ignore[misc]  # rclpy carries no typ
         tolerance = self.config.sync.tolerance_ms
         sync = "exact stamps" if tolerance == 0 else f"within {tolerance:g} ms"
         return {**(self._pipeline.describe() if self._pipeline is not None else {}), "sync": sync}
-
-
-def _hand_models(config: PipelineConfig) -> dict[Side, HandModel]:
-    """The models whose meshes the pipeline gives."""
-    if config.mano_path:
-        return {side: HandModel.from_file(config.mano_path, side) for side in Side}
-    return {side: HandModel.bundled(side) for side in Side}
 
 
 def main(args: list[str] | None = None) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-import numpy as np
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
@@ -13,6 +12,7 @@ from tf2_msgs.msg import TFMessage
 from visualization_msgs.msg import MarkerArray
 
 from hand_pose_ros.config import PublishConfig
+from hand_pose_ros.hand_model.model import HandModel
 from hand_pose_ros.msg import HandArray, HandMeshArray, HandMeshTopology, ObjectPoseArray
 from hand_pose_ros.ros.message_classes import make
 from hand_pose_ros.skeleton import Side
@@ -38,13 +38,14 @@ class Outputs:
     Args:
         node: publishes.
         config: what to publish; may be replaced while running (`config` attribute).
-        faces: triangles (F, 3) of each side's mesh.
+        models: the hand models that the meshes come from.
     """
 
-    def __init__(self, node: LifecycleNode, config: PublishConfig, faces: Mapping[Side, np.ndarray]) -> None:
+    def __init__(self, node: LifecycleNode, config: PublishConfig, models: Mapping[Side, HandModel]) -> None:
         self.config = config
         self._node = node
-        self._faces = dict(faces)
+        self._faces = {side: model.faces for side, model in models.items()}
+        self._num_vertices = models[Side.RIGHT].num_vertices
         create = node.create_lifecycle_publisher
         self._hands = create(HandArray, "~/hands", OUTPUT_QOS)
         self._meshes = create(HandMeshArray, "~/meshes", OUTPUT_QOS)
@@ -69,10 +70,10 @@ class Outputs:
         ):
             self._node.destroy_lifecycle_publisher(publisher)
 
-    def latch(self, hand_model: str, num_vertices: int) -> None:
-        """Send what does not change: the triangles of the meshes."""
+    def latch(self, hand_model: str) -> None:
+        """Send what does not change: the triangles of the meshes, under the hand model's name."""
         left, right = self._faces[Side.LEFT], self._faces[Side.RIGHT]
-        self._topology.publish(scene_messages.mesh_topology(make, hand_model, num_vertices, left, right))
+        self._topology.publish(scene_messages.mesh_topology(make, hand_model, self._num_vertices, left, right))
 
     def publish(self, frame: Frame, seen: Scene, scene: Scene) -> None:
         """Send one result.
