@@ -41,10 +41,12 @@ class Camera:
         self.answers = ros.listen(HandArray, "/hand_pose/hands")
 
     def connect(self) -> None:
-        """Shoot good frames until the node answers (nobody hears a publisher at once), then until it has caught up."""
-        wait_for(lambda: self.shoot() > 0 and bool(self.answers), "the node to answer", pause=0.1)
-        last = self.shoot()
-        wait_for(lambda: self.answers[-1].header.stamp.sec == last, "the node to catch up")
+        """Shoot good frames until the node answers the last one: nobody hears a publisher at once."""
+
+        def answered() -> bool:
+            return bool(self.answers) and self.answers[-1].header.stamp.sec == self._stamp
+
+        wait_for(lambda: answered() or not self.shoot(), "the node to answer", pause=0.1)
 
     def shoot(self, info: dict[str, Any] | None = None, color: dict[str, Any] | None = None, **depth: Any) -> int:
         """Publish a frame; `info`, `color` and keywords replace fields. Returns its stamp in seconds."""

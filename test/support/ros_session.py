@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -58,8 +59,11 @@ class Ros:
         self.context.try_shutdown()
 
     def _spin(self) -> None:
-        while not self._end and self.context.ok():
-            self._executor.spin_once(timeout_sec=0.05)
+        from rclpy.executors import ExternalShutdownException
+
+        with contextlib.suppress(ExternalShutdownException):
+            while not self._end and self.context.ok():
+                self._executor.spin_once(timeout_sec=0.05)
 
 
 def wait_for(condition: Callable[[], bool], what: str, timeout: float = 30.0, pause: float = 0.02) -> None:
