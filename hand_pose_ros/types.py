@@ -124,11 +124,15 @@ class BoundingBox:
 
 @dataclass(frozen=True)
 class HandDetection:
-    """What a hand finder says: a side, the hand's centre in camera metres (3,) float32, a score 0..1."""
+    """What a hand finder says: a side, the hand's centre in camera metres (3,) float32, a score 0..1.
+
+    `side_score` (0.5..1) is how sure it is of the side, given that there is a hand.
+    """
 
     side: Side
     center: FloatArray
     score: float
+    side_score: float = 1.0
 
     def __post_init__(self) -> None:
         check_array("detection.center", self.center, (3,), np.float32)

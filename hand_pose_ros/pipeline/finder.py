@@ -24,6 +24,8 @@ HEIGHT: Final = 120
 CHANNEL_SIDES: Final = (Side.RIGHT, Side.LEFT)
 # Two peaks of the same side this close (m) are one hand: its neighbouring cells name nearly the same centre.
 SAME_SIDE_DISTANCE: Final = 0.10
+# A finder's side less sure than this is checked by the pose network, which sees the hand larger.
+SURE_SIDE: Final = 0.9
 
 _FLOAT, _BYTE = np.dtype(np.float32), np.dtype(np.uint8)
 INPUTS: Final = (
@@ -73,8 +75,8 @@ class HandFinder:
         if dropped is not None:
             dropped["non_finite"] += unusable
         hands = suppress(peaks, self.config.tracking.min_separation, known)
-        # Sides are chosen last: a right hand that was also taken for a left one must not pass as one.
-        wanted = [hand for hand in hands if self.config.sides in ("both", hand.side.value)]
+        # A hand of an open side is kept: the network that sees it larger decides.
+        wanted = [h for h in hands if self.config.sides in ("both", h.side.value) or h.side_score < SURE_SIDE]
         return wanted[: self.config.max_hands]
 
     def _fill(self, frame: Frame) -> None:
@@ -113,23 +115,30 @@ def finder_intrinsics(camera: Intrinsics) -> FloatArray:
 
 
 def find_peaks(heatmap: FloatArray, center: FloatArray, threshold: float) -> tuple[list[HandDetection], int]:
-    """Local maxima of the heat maps (2, H, W) from `threshold` on, with their centres from (2, 3, H, W).
+    """Local maxima of both heat maps' sum (2, H, W) from `threshold` on, with their centres from (2, 3, H, W).
+
+    The sum, because a small picture often shows that there is a hand without showing whose side; the side is the
+    stronger map's and its share the detection's `side_score`.
 
     Returns:
         The peaks, best first, and how many were left out because their centre is not finite or not in front of the
         camera.
     """
+    total = heatmap.sum(axis=0)
+    # Not `>`: NaN must not count. The dilation is the maximum of the 3x3 neighbourhood.
+    peaks = (total >= threshold) & (total >= cv2.dilate(total, np.ones((3, 3), np.uint8)))
     found: list[HandDetection] = []
     unusable = 0
-    for side, heat, points in zip(CHANNEL_SIDES, heatmap, center, strict=True):
-        # Not `>`: NaN must not count. The dilation is the maximum of the 3x3 neighbourhood.
-        peaks = (heat >= threshold) & (heat >= cv2.dilate(heat, np.ones((3, 3), np.uint8)))
-        for row, column in np.argwhere(peaks):
-            point = np.ascontiguousarray(points[:, row, column])
-            if np.isfinite(point).all() and point[2] > 0:
-                found.append(HandDetection(side, point, float(heat[row, column])))
-            else:
-                unusable += 1
+    for row, column in np.argwhere(peaks):
+        share = heatmap[:, row, column] / total[row, column]
+        # Where the side is open, so is which of the two centres was meant.
+        point = (share @ center[:, :, row, column]).astype(np.float32)
+        if np.isfinite(point).all() and point[2] > 0:
+            best = int(share.argmax())
+            score = min(1.0, float(total[row, column]))
+            found.append(HandDetection(CHANNEL_SIDES[best], point, score, float(share[best])))
+        else:
+            unusable += 1
     return sorted(found, key=lambda hand: -hand.score), unusable
 
 

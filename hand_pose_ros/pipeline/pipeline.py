@@ -16,7 +16,7 @@ from hand_pose_ros.engines.factory import create_engine
 from hand_pose_ros.engines.zoo import find_model
 from hand_pose_ros.pipeline.assembly import joint_pixels, region_of_interest, valid_joints, wrist_of
 from hand_pose_ros.pipeline.estimator import DroppedHand, Estimator, KeypointFusionEstimator, NetworkHand
-from hand_pose_ros.pipeline.finder import HandFinder
+from hand_pose_ros.pipeline.finder import SURE_SIDE, HandFinder
 from hand_pose_ros.pipeline.hand_models import load_hand_models
 from hand_pose_ros.pipeline.meshes import Meshes
 from hand_pose_ros.pipeline.smoothing import OneEuroFilter
@@ -170,7 +170,7 @@ class Pipeline:
 
     def _examine(self, frame: Frame, detection: HandDetection, timer: StageTimer) -> NetworkHand:
         hand = self._estimator.estimate(frame, detection.center, detection.side, timer)
-        if hand.side_score < SIDE_DOUBT:
+        if detection.side_score < SURE_SIDE or hand.side_score < SIDE_DOUBT:
             hand = self._better_side(frame, hand, detection.center, timer)
         # The finder's centre is coarse: look again with the hand in the middle, unless there clearly is none.
         if hand.score < self._config.tracking.min_score / 2:
@@ -184,11 +184,10 @@ class Pipeline:
             other = self._estimator.estimate(frame, center, hand.side.other, timer)
         except DroppedHand:
             return hand
-        if credibility(other) <= credibility(hand):
-            return hand
-        if other.side not in _sides(self._config):
+        better = other if credibility(other) > credibility(hand) else hand
+        if better.side not in _sides(self._config):
             raise DroppedHand("side_not_wanted")
-        return other
+        return better
 
     def _assemble(self, frame: Frame, timer: StageTimer, dropped: Counter[str]) -> tuple[HandEstimate, ...]:
         hands = []

@@ -11,6 +11,7 @@ from hand_pose_ros.networks.hand_finder import HandFinderNet
 from hand_pose_ros.training.finder_targets import FinderBatch, finder_loss
 from hand_pose_ros.training.optimisation import AveragedModule, Schedule
 
+SCORE = 0.35  # from which a cell counts as a hand in validation
 CENTER_WEIGHT = 10.0  # a tenth of a metre counts as much as one unit of heat loss
 
 
@@ -27,17 +28,25 @@ class FinderModule(AveragedModule):
 
     @torch.no_grad()
     def validation_step(self, batch: FinderBatch, batch_index: int) -> None:
-        """Recall of the strongest cell per visible hand (within 5 cm) and the error of its centre."""
+        """Of the strongest cell of frames with hands: is it one (within 5 cm), how far off (median), of which side; and
+        how often frames without any have one."""
         output = self.average.network(batch.rgb, batch.depth, batch.intrinsics)
-        score, cell = torch.sigmoid(output.logits).flatten(2).max(dim=2)
-        center = output.center.flatten(3).gather(3, cell[:, :, None, None].expand(-1, -1, 3, 1)).squeeze(3)
+        heat = torch.sigmoid(output.logits)
+        score, cell = heat.sum(dim=1).flatten(1).max(dim=1)
+        rows = torch.arange(len(cell), device=cell.device)
+        sides = heat.flatten(2)[rows, :, cell]
+        side = sides.argmax(dim=1)
+        center = output.center.flatten(3)[rows, side, :, cell]
         visible = (batch.heat == 1.0).flatten(2).any(dim=2)
-        error = torch.linalg.vector_norm(center - batch.centers, dim=2)
-        found = visible & (score > 0.35) & (error < 0.05)
-        absent = ~visible & (batch.weight == 1).flatten(2).all(dim=2)
+        distance = torch.linalg.vector_norm(center[:, None] - batch.centers, dim=2).masked_fill(~visible, torch.inf)
+        error, nearest = distance.min(dim=1)
+        some, found = visible.any(dim=1), score > SCORE
+        none = (batch.weight == 1).flatten(1).all(dim=1) & ~some
+        hit = some & found & (error < 0.05)
         values: dict[str, Any] = {
-            "val/recall": found.sum() / visible.sum().clamp(min=1),
-            "val/false": ((score > 0.35) & absent).sum() / absent.sum().clamp(min=1),
-            "val/center_mm": 1000 * error[found].mean() if found.any() else torch.tensor(torch.nan),
+            "val/hit": hit.sum() / some.sum().clamp(min=1),
+            "val/false": (found & none).sum() / none.sum().clamp(min=1),
+            "val/side": (hit & (side == nearest)).sum() / hit.sum().clamp(min=1),
+            "val/center_mm": 1000 * error[some].median(),
         }
         self.log_dict(values, prog_bar=True, batch_size=len(batch.rgb))

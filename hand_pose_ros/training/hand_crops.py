@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hand_pose_ros.geometry.crop import CROP_SIZE, crop_hand
-from hand_pose_ros.skeleton import NUM_JOINTS
+from hand_pose_ros.geometry.crop import CROP_SIZE, crop_hand, mirror_points
+from hand_pose_ros.skeleton import NUM_JOINTS, Side
 from hand_pose_ros.training.shards import Batch
 from hand_pose_ros.types import FloatArray, Frame, Intrinsics
 
@@ -20,10 +20,12 @@ class CropAugmentation:
     """How crops are varied; lengths in metres, probabilities per crop.
 
     The centre is displaced by a normal error of `center_std` per axis (cut at twice that), as a finder or a moving
-    track displaces it; the cube's edge is `cube_size` times a factor within `scale`.
+    track displaces it; the cube's edge is `cube_size` times a factor within `scale`. `wrong_side` of the crops are
+    mirrored, so that they show a hand of the side that is not expected.
     """
 
     cube_size: float = 0.25
+    wrong_side: float = 0.12
     center_std: float = 0.012
     scale: tuple[float, float] = (0.88, 1.15)
     no_color: float = 0.35
@@ -35,7 +37,14 @@ class CropAugmentation:
 
 # For validation: a centre as coarse as a finder's, nothing else.
 VALIDATION = CropAugmentation(
-    center_std=0.008, scale=(1.0, 1.0), no_color=0.0, color_gain=0.0, color_noise=0.0, hole=0.0, depth_noise=0.0
+    wrong_side=0.0,
+    center_std=0.008,
+    scale=(1.0, 1.0),
+    no_color=0.0,
+    color_gain=0.0,
+    color_noise=0.0,
+    hole=0.0,
+    depth_noise=0.0,
 )
 
 
@@ -71,15 +80,21 @@ def crop_batch(batch: Batch, rng: np.random.Generator, augmentation: CropAugment
     center = np.empty((count, 3), dtype=np.float32)
     cube = np.empty((count, 3), dtype=np.float32)
     matrix = np.empty((count, 3, 3), dtype=np.float32)
+    joints = batch["joints"].astype(np.float32).reshape(count, NUM_JOINTS, 3)
+    intrinsics = batch["intrinsics"].astype(np.float32)
+    wrong_side = batch["wrong_side"].astype(bool)
+    # A hand of the other side counts as a negative in the data, but it is a hand.
+    is_hand = ~batch["negative"].astype(bool) | wrong_side
+    mirrored = (rng.random(count) < augmentation.wrong_side) & is_hand & ~wrong_side
     for n in range(count):
         middle = _displaced(batch["center"][n].astype(np.float32), rng, augmentation)
         size = augmentation.cube_size * rng.uniform(*augmentation.scale)
-        crop = crop_hand(_as_frame(batch, n), middle, size)
+        crop = crop_hand(_as_frame(batch, n), middle, size, Side.LEFT if mirrored[n] else Side.RIGHT)
+        if crop.mirrored:
+            joints[n], intrinsics[n, 2] = mirror_points(joints[n]), crop.intrinsics.cx
         rgb[n], depth[n], center[n], cube[n] = crop.rgb, crop.depth, crop.center, crop.cube
         matrix[n] = crop.matrix
     _vary_depth(depth, rng, augmentation)
-    joints = batch["joints"].astype(np.float32).reshape(count, NUM_JOINTS, 3)
-    intrinsics = batch["intrinsics"].astype(np.float32)
     return CropBatch(
         rgb=_vary_color(rgb, rng, augmentation),
         depth=torch.from_numpy(depth),
@@ -88,9 +103,8 @@ def crop_batch(batch: Batch, rng: np.random.Generator, augmentation: CropAugment
         cube=torch.from_numpy(cube),
         intrinsics=torch.from_numpy(intrinsics),
         joints=torch.from_numpy(joints),
-        # A hand of the other side counts as a negative in the data, but it is a hand.
-        is_hand=torch.from_numpy(~batch["negative"].astype(bool) | batch["wrong_side"].astype(bool)),
-        expected_side=torch.from_numpy(~batch["wrong_side"].astype(bool)),
+        is_hand=torch.from_numpy(is_hand),
+        expected_side=torch.from_numpy(~(wrong_side | mirrored)),
     )
 
 

@@ -88,6 +88,16 @@ def test_peaks_are_local_maxima_with_the_centre_of_their_cell() -> None:
     assert unusable == 0
 
 
+def test_an_open_side_is_still_a_hand() -> None:
+    heat, center = _maps()
+    heat[0, 10, 12], heat[1, 10, 12] = 0.2, 0.3
+    center[0, :, 10, 12], center[1, :, 10, 12] = (0.1, 0.0, 0.6), (0.2, 0.0, 0.6)
+    ((hand,), _) = find_peaks(heat, center, 0.35)
+    assert hand.side is Side.LEFT
+    assert (hand.score, hand.side_score) == (pytest.approx(0.5), pytest.approx(0.6))
+    np.testing.assert_allclose(hand.center, (0.16, 0.0, 0.6), atol=1e-6)
+
+
 @pytest.mark.parametrize(("value", "place"), [(np.nan, 0), (np.inf, 2), (-0.6, 2), (0.0, 2)])
 def test_peaks_without_a_place_are_counted(value: float, place: int) -> None:
     heat, center = _maps()

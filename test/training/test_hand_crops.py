@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from hand_pose_ros.training.hand_crops import VALIDATION, CropAugmentation, crop_batch
+from hand_pose_ros.training.hand_crops import VALIDATION, CropAugmentation, CropBatch, crop_batch
 
 
 def raw(count: int = 4) -> dict[str, np.ndarray]:
@@ -55,3 +55,22 @@ def test_variation_hides_colour_and_punches_holes_as_often_as_it_says() -> None:
 def test_the_same_generator_gives_the_same_batch() -> None:
     first, second = (crop_batch(raw(), np.random.default_rng(7), CropAugmentation()) for _ in range(2))
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+def test_mirrored_hands_are_of_the_wrong_side_and_keep_their_geometry() -> None:
+    always = dataclasses.replace(VALIDATION, wrong_side=1.0, center_std=0.0)
+    given = raw()
+    batch = crop_batch(given, np.random.default_rng(2), always)
+    assert batch.expected_side.tolist() == [False, True, False, False]
+    plain = crop_batch(given, np.random.default_rng(2), dataclasses.replace(always, wrong_side=0.0))
+    assert torch.allclose(batch.joints[0] * torch.tensor([-1.0, 1.0, 1.0]), plain.joints[0])
+    assert torch.equal(batch.rgb[0].flip(2), plain.rgb[0])
+    assert crop_pixel(batch) == pytest.approx((127 - crop_pixel(plain)[0], crop_pixel(plain)[1]), abs=1e-2)
+
+
+def crop_pixel(batch: CropBatch) -> tuple[float, float]:
+    """Where the first hand's index finger's tip is in its crop."""
+    fx, fy, cx, cy = batch.intrinsics[0].double()
+    x, y, z = batch.joints[0, 8].double()
+    pixel = batch.crop_matrix[0].double() @ torch.stack([x / z * fx + cx, y / z * fy + cy, torch.ones_like(x)])
+    return float(pixel[0]), float(pixel[1])
