@@ -45,7 +45,7 @@ def test_a_recording_with_its_truth(tmp_path: Path) -> None:
     ]
     assert main([*arguments, "--out", str(path)]) == 0
     with BagReader(path) as bag:
-        frames, truths = list(bag.frames()), bag.truths()
+        frames, truths = list(bag.frames()), bag.truths
     assert len(frames) == 3
     assert set(truths) == {frame.stamp_ns for frame in frames}
     # Not replaced unless asked.
