@@ -23,7 +23,6 @@ import numpy as np
 from hand_pose_ros.cli.outputs import save_picture
 from hand_pose_ros.config import PipelineConfig, build
 from hand_pose_ros.evaluation.anthropometry import bone_ranges
-from hand_pose_ros.evaluation.detection import MATCH_RADIUS
 from hand_pose_ros.evaluation.metrics import bone_lengths, joint_errors, procrustes_aligned, root_relative
 from hand_pose_ros.evaluation.report import Report, Table, facts
 from hand_pose_ros.geometry.camera import back_project, project
@@ -38,7 +37,8 @@ from hand_pose_ros.visualization.panel import compose
 SR305_UNIT: Final = 0.000125
 SR305_CAMERA: Final = (476.007, 476.007, 313.683, 242.755)
 BOX_CAMERA: Final = (906.96, 906.79, 956.75, 547.23)
-BOX_REGION: Final = (885.0, 515.5, 178.0, 127.0)  # centre and size of the hand in the Azure Kinect frame, px
+# A hand whose palm is farther from the real one than this (m) is another thing: a face, a forearm.
+PLACE_RADIUS: Final = 0.10
 PALM: Final = (0, 1, 5, 9, 13, 17)
 TILE: Final = 260
 
@@ -129,15 +129,12 @@ def place_of(case: Case) -> FloatArray:
 
 
 def is_the_hand(case: Case, hand: HandEstimate) -> bool:
-    """Whether an estimate is where the real hand is: its palm within 15 cm of the reference, or in the known box."""
+    """Whether an estimate is where the real hand is: its palm within `PLACE_RADIUS` of the reference's palm."""
     palm = hand.joints[list(PALM)].astype(np.float64).mean(axis=0)
-    if case.reference is not None:
-        # The median of the palm withstands single reference joints that fell through to the background.
-        return float(np.linalg.norm(palm - np.median(case.reference[list(PALM)], axis=0))) <= MATCH_RADIUS
-    u, v = project(palm, case.frame.intrinsics)
-    cx, cy, width, height = BOX_REGION
-    # Twice the box: the palm's centre may lie towards the wrist, which the box cuts.
-    return abs(u - cx) <= width and abs(v - cy) <= height
+    if case.reference is None:
+        return float(np.linalg.norm(palm - place_of(case))) <= PLACE_RADIUS
+    # The median of the palm withstands single reference joints that fell through to the background.
+    return float(np.linalg.norm(palm - np.median(case.reference[list(PALM)], axis=0))) <= PLACE_RADIUS
 
 
 def frame_table(outcomes: Sequence[Outcome]) -> Table:

@@ -110,14 +110,15 @@ def test_a_hand_elsewhere_is_another(benchmark: ModuleType, shared_dir: Path, sh
     assert [(outcome.hand, outcome.others) for outcome in outcomes] == [(None, 1)] * 3
 
 
-def test_the_box_hand_is_looked_for_in_its_box(benchmark: ModuleType, shared_dir: Path) -> None:
+def test_the_box_hand_is_looked_for_at_its_place(benchmark: ModuleType, shared_dir: Path) -> None:
     box = benchmark.load_cases(shared_dir)[-2]
-    # The middle of the known box, 885 px and 515.5 px, at 0.6 m.
-    centre = np.array([(885 - 956.75) / 906.96 * 0.6, (515.5 - 547.23) / 906.79 * 0.6, 0.6])
+    # The middle of the known box, 885 px and 515.5 px, and the depth there.
+    z = float(np.median(box.frame.depth[500:531, 870:901]))
+    centre = np.array([(885 - 956.75) / 906.96 * z, (515.5 - 547.23) / 906.79 * z, z])
     rng = np.random.default_rng(0)
     hand = rng.normal(0, 0.02, (21, 3)) + centre
     assert benchmark.run_case(Answers([hand]), box).hand is not None
-    assert benchmark.run_case(Answers([hand + np.array([0.3, 0, 0])]), box).hand is None
+    assert benchmark.run_case(Answers([hand + np.array([0.15, 0, 0])]), box).hand is None
 
 
 def test_the_bundled_hand_is_human() -> None:
