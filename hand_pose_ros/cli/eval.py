@@ -13,9 +13,12 @@ from tqdm import tqdm
 from hand_pose_ros.cli.errors import UsageError, load
 from hand_pose_ros.cli.outputs import save_curves, save_picture, save_reliability
 from hand_pose_ros.cli.settings import add_settings, settings
-from hand_pose_ros.config import flatten
+from hand_pose_ros.config import PipelineConfig, flatten
+from hand_pose_ros.engines.factory import create_engine
+from hand_pose_ros.engines.zoo import find_model
 from hand_pose_ros.evaluation.accuracy import AccuracyMeter, LatencyMeter
 from hand_pose_ros.evaluation.detection import match_hands
+from hand_pose_ros.evaluation.known_side import KnownSideEstimator, KnownSideFinder
 from hand_pose_ros.evaluation.report import Report
 from hand_pose_ros.evaluation.tables import (
     accuracy_data,
@@ -25,6 +28,8 @@ from hand_pose_ros.evaluation.tables import (
     latency_table,
     reliability_table,
 )
+from hand_pose_ros.pipeline.estimator import KeypointFusionEstimator
+from hand_pose_ros.pipeline.finder import HandFinder
 from hand_pose_ros.pipeline.pipeline import Pipeline
 from hand_pose_ros.types import Frame, Scene
 from hand_pose_ros.visualization.panel import compose
@@ -45,6 +50,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SHARE",
         help="hands with a smaller share of visible joints are neither wanted nor wrong (default: 0.25)",
     )
+    parser.add_argument(
+        "--known-side", action="store_true", help="take left or right from the truth, to measure place and pose alone"
+    )
     parser.add_argument("--depth-only", action="store_true", help="withhold the colour")
     parser.add_argument("--out", type=Path, default=Path("out/eval"), help="output folder (default: out/eval)")
     parser.add_argument("--worst", type=int, default=8, metavar="N", help="overlays of the worst frames (default: 8)")
@@ -56,12 +64,14 @@ def run(args: argparse.Namespace) -> int:
     if args.count < 1:
         raise UsageError(f"--count: expected at least 1, got {args.count}")
     config = settings(args).pipeline
-    pipeline = Pipeline(config)
+    pipeline, finder = _pipeline(config, args.known_side)
     accuracy, latency = AccuracyMeter(), LatencyMeter()
     worst: list[tuple[float, int]] = []
     for index, (frame, truths) in enumerate(
         tqdm(synthetic_frames(args.seed, args.count, not args.depth_only), total=args.count, unit="frame")
     ):
+        if finder is not None:
+            finder.truth = [hand.truth for hand in truths]
         pipeline.reset()
         scene = pipeline.process(frame)
         latency.add(scene)
@@ -77,17 +87,29 @@ def run(args: argparse.Namespace) -> int:
         reliability_table(result),
         latency_table(latency.summary()),
     )
-    about = {"count": args.count, "seed": args.seed, "depth_only": args.depth_only, "min_visible": args.min_visible}
+    asked = ("count", "seed", "min_visible", "depth_only", "known_side")
+    about = {name: getattr(args, name) for name in asked}
     data = {"about": {**about, **pipeline.describe(), **flatten(config)}, "accuracy": accuracy_data(result)}
     report = Report(f"Pipeline on {args.count} held-out synthetic frames", tables, data)
     paths = report.write(args.out, "synthetic")
     if result.reliability is not None:
         save_curves(args.out / "synthetic_pck.png", result)
         save_reliability(args.out / "synthetic_reliability.png", result.reliability)
-    _draw_worst(args, pipeline, sorted(worst, reverse=True)[: args.worst])
+    if finder is None:
+        _draw_worst(args, pipeline, sorted(worst, reverse=True)[: args.worst])
     print(report.text())
     print(f"\nwritten: {paths[1]}, {paths[0]}")
     return 0
+
+
+def _pipeline(config: PipelineConfig, known_side: bool) -> tuple[Pipeline, KnownSideFinder | None]:
+    if not known_side:
+        return Pipeline(config), None
+    engines = [
+        create_engine(find_model(name), config.engine, config.threads) for name in (config.finder.model, config.model)
+    ]
+    finder = KnownSideFinder(HandFinder(engines[0], config))
+    return Pipeline(config, finder, KnownSideEstimator(KeypointFusionEstimator(engines[1], config))), finder
 
 
 def synthetic_frames(seed: int, count: int, with_color: bool) -> Iterator[tuple[Frame, tuple[Any, ...]]]:
