@@ -232,10 +232,13 @@ def _apart(first: HandMotion, second: HandMotion, least: float = 0.03) -> bool:
 
 
 def _take(rng: np.random.Generator, motion: HandMotion) -> Held | None:
-    """An object that fits the grasp in the middle of the sequence."""
+    """An object that fits the grasp in the middle of the sequence; None where the fingers leave no room for any."""
     instant = len(motion.wrists) // 2
-    found = held_object(rng, motion.at(instant))
-    return Held(found[0], found[1], instant) if found else None
+    for _ in range(10):
+        found = held_object(rng, motion.at(instant))
+        if found is not None:
+            return Held(found[0], found[1], instant)
+    return None
 
 
 def _surroundings(

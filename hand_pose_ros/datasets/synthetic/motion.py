@@ -21,7 +21,7 @@ from hand_pose_ros.types import DoubleArray, FloatArray, ManoParameters
 
 UPPER_ARM: Final = 0.29  # m, shoulder to elbow
 FOREARM: Final = 0.25  # m, elbow to wrist
-GRASPS: Final = ("cylinder_30", "cylinder_50", "grip_25", "grip_60", "ball", "tripod")
+GRASPS: Final = ("cylinder_50", "cylinder_75", "grip_60", "grip_85", "ball")
 
 
 @dataclass(frozen=True)

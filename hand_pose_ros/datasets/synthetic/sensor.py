@@ -134,7 +134,8 @@ def depth_noise(depth: FloatArray, rng: np.random.Generator, sensor: SensorModel
     """
     if sensor.kind is SensorKind.IDEAL:
         return depth.copy()
-    cv2.setRNGSeed(int(rng.integers(2**31)))
+    seed = int(rng.integers(2**31))
+    cv2.setRNGSeed(seed)
     size = depth.shape
     shadow = _shadow(depth, sensor.baseline * camera.fx) if sensor.baseline else None
     measured = _ragged_outlines(depth, sensor.ragged) if sensor.ragged > 0 else depth.copy()
@@ -143,6 +144,8 @@ def depth_noise(depth: FloatArray, rng: np.random.Generator, sensor: SensorModel
     near, far = cv2.erode(measured, _SQUARE), cv2.dilate(measured, _SQUARE)
     edge = (far - near) > np.maximum(0.015, 0.03 * far)
     _mix_edges(measured, far, edge, sensor)
+    # Outlines took as many numbers as there are of them; the noise that follows is to be the same for an equal seed.
+    cv2.setRNGSeed(seed ^ 0x5EED)
     _add_noise(measured, sensor, camera)
     lost = _lost(depth, edge, sensor, camera)
     if shadow is not None:

@@ -217,7 +217,7 @@ class SequenceConfig:
         choices=("facing", "egocentric"),
     )
     gestures: str = option("", "What the (right) hand does: key poses of the prior, by commas; empty draws them.")
-    held_object: bool = option(False, "The (right) hand holds an object.")
+    held_object: bool = option(False, "The (right) hand holds an object, where its grasp leaves room for one.")
     min_distance: float = option(0.35, "Nearest palm (m).", minimum=0.2, maximum=2.0)
     max_distance: float = option(0.7, "Farthest palm (m).", minimum=0.2, maximum=2.0)
     pace: float = option(0.45, "Seconds in which a hand's place changes: smaller is faster.", minimum=0.1, maximum=10.0)
