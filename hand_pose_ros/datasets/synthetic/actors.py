@@ -211,7 +211,7 @@ def _wrists(rng: np.random.Generator, config: SequenceConfig, side: Side, outwar
     wrists = palms + (np.array([0.0, 0.055, 0.03]) if config.view == "facing" else np.array([0.0, 0.04, -0.06]))
     if two and side is Side.LEFT and config.second_enters > 0:
         start = config.second_enters * count
-        out = 1.0 - ease((np.arange(count) - start) / (ENTRY_SECONDS * rate))
+        out = 1.0 - ease((np.arange(count, dtype=np.float64) - start) / (ENTRY_SECONDS * rate))
         wrists = wrists + out[:, None] * np.array([0.42 * outward, 0.12, 0.05])
     return np.asarray(wrists)
 

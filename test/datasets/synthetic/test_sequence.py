@@ -34,7 +34,8 @@ def test_equal_seeds_give_equal_sequences(renderer: Renderer, exposures: int) ->
         assert a.color is not None and b.color is not None and np.array_equal(a.color, b.color)
         assert a.depth is not None and b.depth is not None and np.array_equal(a.depth, b.depth)
         assert all(np.array_equal(p.joints, q.joints) for p, q in zip(truth_a.hands, truth_b.hands, strict=True))
-    assert not np.array_equal(first[0][0].color, other[0][0].color)
+    one, another = first[0][0].color, other[0][0].color
+    assert one is not None and another is not None and not np.array_equal(one, another)
 
 
 def test_stamps_follow_the_rate(both: list[tuple[Frame, Scene]]) -> None:
