@@ -157,7 +157,9 @@ class HandPoseNode(LifecycleNode):  # type: ignore[misc]  # rclpy carries no typ
         self._outputs = Outputs(self, config.publish, models)
         if config.publish.target_frame:
             self._target = TargetFrame(self, config.publish.target_frame)
-        facts = ", ".join(f"{key}: {value}" for key, value in self._pipeline.describe().items())
+        # Dotted names are what the model files say of themselves; /diagnostics shows them too.
+        told = self._pipeline.describe().items()
+        facts = ", ".join(f"{key}: {value}" for key, value in told if "." not in key)
         self.get_logger().info(f"ready; {facts}")
 
     def _activate(self) -> None:
