@@ -1,7 +1,8 @@
 """The hand finder: a small U-Net that says where in a whole 160x120 RGB-D picture hands are, and whose side.
 
 Ours, not from a paper; the heat map and its focal loss follow CenterNet (Zhou et al. 2019, section 3). Each cell of the
-40x30 output gives, per side, the probability that a hand's centre lies in it and that centre in camera metres. Depth is
+40x30 output says how likely a hand's centre lies in it, whose side that hand is, and where it is in camera metres. That
+there is a hand is learnt apart from its side, which a small picture often leaves open. Depth is
 seen as canonical depth z * F / fx (F = 150 px), which alone decides how large a hand appears in the picture.
 """
 
@@ -19,9 +20,11 @@ MAX_DEPTH = 3.0  # canonical metres; farther readings count as background
 
 
 class FinderOutput(NamedTuple):
-    """logits (B, 2, 30, 40) for right and left; center (B, 2, 3, 30, 40): the hand's centre in camera metres."""
+    """hand (B, 30, 40) and right (B, 30, 40): logits that a hand is there, and that it is a right one; center
+    (B, 3, 30, 40): its centre in camera metres."""
 
-    logits: Tensor
+    hand: Tensor
+    right: Tensor
     center: Tensor
 
 
@@ -56,8 +59,9 @@ class HandFinderNet(nn.Module):
         self.down16 = nn.Sequential(_Block(w8, w16, 2), _Block(w16, w16))
         self.up8 = _Block(w16 + w8, w8)
         self.up4 = _Block(w8 + w4, w4 + 16)
-        self.heat = nn.Conv2d(w4 + 16, 2, 1)
-        self.offset = nn.Conv2d(w4 + 16, 6, 1)
+        self.heat = nn.Conv2d(w4 + 16, 1, 1)
+        self.side = nn.Conv2d(w4 + 16, 1, 1)
+        self.offset = nn.Conv2d(w4 + 16, 3, 1)
         nn.init.constant_(self.heat.bias, -4.0)  # type: ignore[arg-type]  # most cells hold no hand
 
     def forward(self, rgb: Tensor, depth: Tensor, intrinsics: Tensor) -> FinderOutput:
@@ -74,37 +78,41 @@ class HandFinderNet(nn.Module):
         up = nn.functional.interpolate(y8, size=x4.shape[-2:], mode="bilinear", align_corners=False)
         y4 = self.up4(torch.cat([up, x4], dim=1))
         center = self._centers(self.offset(y4), canonical, valid, to_canonical, intrinsics)
-        return FinderOutput(self.heat(y4), center)
+        return FinderOutput(self.heat(y4).squeeze(1), self.side(y4).squeeze(1), center)
 
     def _centers(
         self, offset: Tensor, canonical: Tensor, valid: Tensor, to_canonical: Tensor, intrinsics: Tensor
     ) -> Tensor:
         """Cells' offsets (du, dv in cells, dz in canonical metres from the cell's mean reading) -> camera metres."""
-        batch = offset.shape[0]
         total = nn.functional.avg_pool2d(canonical, STRIDE)
         count = nn.functional.avg_pool2d(valid, STRIDE)
         # Without a reading the network gives the whole distance, counted from 0.6 canonical metres.
         reference = torch.where(count > 0, total / count.clamp(min=1e-3), torch.full_like(total, 0.6))
-        du, dv, dz = offset.view(batch, 2, 3, CELLS_Y, CELLS_X).unbind(2)
+        du, dv, dz = offset.split(1, dim=1)
         z = (reference + dz).clamp(0.05, 2 * MAX_DEPTH) / to_canonical
         middle = (STRIDE - 1) / 2
         columns = torch.arange(CELLS_X, dtype=offset.dtype, device=offset.device) * STRIDE + middle
         rows = torch.arange(CELLS_Y, dtype=offset.dtype, device=offset.device) * STRIDE + middle
         u = columns.view(1, 1, 1, -1) + STRIDE * du
         v = rows.view(1, 1, -1, 1) + STRIDE * dv
-        fx, fy, cx, cy = intrinsics.view(batch, 4, 1, 1, 1).unbind(1)
-        return torch.stack([(u - cx) / fx * z, (v - cy) / fy * z, z], dim=2)
+        fx, fy, cx, cy = intrinsics.view(-1, 4, 1, 1, 1).unbind(1)
+        return torch.cat([(u - cx) / fx * z, (v - cy) / fy * z, z], dim=1)
 
 
 class HandFinderGraph(nn.Module):
-    """What is exported: uint8 colour and metric depth in, probabilities and centres out."""
+    """What is exported: uint8 colour and metric depth in; per side (right, left) probabilities and centres out."""
 
     def __init__(self, net: HandFinderNet) -> None:
         super().__init__()
         self.net = net
 
     def forward(self, rgb: Tensor, depth: Tensor, intrinsics: Tensor) -> tuple[Tensor, Tensor]:
-        """rgb (1, 120, 160, 3) uint8, depth (1, 120, 160) float32 metres, intrinsics (1, 4)."""
+        """rgb (1, 120, 160, 3) uint8, depth (1, 120, 160) float32 metres, intrinsics (1, 4).
+
+        Returns heatmap (1, 2, 30, 40), whose sum over the sides is the probability of a hand, and center
+        (1, 2, 3, 30, 40), the same for both sides.
+        """
         color = rgb.permute(0, 3, 1, 2).to(torch.float32) / 255.0
         output = self.net(color, depth.unsqueeze(1), intrinsics)
-        return torch.sigmoid(output.logits), output.center
+        hand, right = torch.sigmoid(output.hand), torch.sigmoid(output.right)
+        return torch.stack([hand * right, hand * (1 - right)], dim=1), torch.stack([output.center] * 2, dim=1)

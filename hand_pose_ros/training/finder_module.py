@@ -22,25 +22,22 @@ class FinderModule(AveragedModule):
         super().__init__(HandFinderNet(), schedule, compile_network)
 
     def loss(self, batch: FinderBatch) -> dict[str, Tensor]:
-        """Heat and centre loss."""
-        heat, center = finder_loss(self.run(batch.rgb, batch.depth, batch.intrinsics), batch)
-        return {"total": heat + CENTER_WEIGHT * center, "heat": heat, "center_m": center}
+        """Heat, side and centre loss."""
+        terms = finder_loss(self.run(batch.rgb, batch.depth, batch.intrinsics), batch)
+        return {"total": terms["heat"] + terms["side"] + CENTER_WEIGHT * terms["center_m"], **terms}
 
     @torch.no_grad()
     def validation_step(self, batch: FinderBatch, batch_index: int) -> None:
         """Of the strongest cell of frames with hands: is it one (within 5 cm), how far off (median), of which side; and
         how often frames without any have one."""
         output = self.average.network(batch.rgb, batch.depth, batch.intrinsics)
-        heat = torch.sigmoid(output.logits)
-        score, cell = heat.sum(dim=1).flatten(1).max(dim=1)
+        score, cell = torch.sigmoid(output.hand).flatten(1).max(dim=1)
         rows = torch.arange(len(cell), device=cell.device)
-        sides = heat.flatten(2)[rows, :, cell]
-        side = sides.argmax(dim=1)
-        center = output.center.flatten(3)[rows, side, :, cell]
-        visible = (batch.heat == 1.0).flatten(2).any(dim=2)
-        distance = torch.linalg.vector_norm(center[:, None] - batch.centers, dim=2).masked_fill(~visible, torch.inf)
-        error, nearest = distance.min(dim=1)
-        some, found = visible.any(dim=1), score > SCORE
+        side = (output.right.flatten(1)[rows, cell] < 0).long()
+        center = output.center.flatten(2)[rows, :, cell]
+        distance = torch.linalg.vector_norm(center[:, None] - batch.centers, dim=2)
+        error, nearest = distance.masked_fill(~batch.seen, torch.inf).min(dim=1)
+        some, found = batch.seen.any(dim=1), score > SCORE
         none = (batch.weight == 1).flatten(1).all(dim=1) & ~some
         hit = some & found & (error < 0.05)
         values: dict[str, Any] = {

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from hand_pose_ros.networks.hand_finder import CELLS_X, CELLS_Y, STRIDE, FinderOutput
 from hand_pose_ros.training.shards import Batch
@@ -25,17 +26,20 @@ class FinderAugmentation:
 
 
 class FinderBatch(NamedTuple):
-    """rgb (B, 3, H, W) 0..1, depth (B, 1, H, W) m, intrinsics (B, 4), heat (B, 2, 30, 40) target with 1 at the
-    centres' cells, weight (B, 2, 30, 40) of each cell in the heat loss, centers (B, 2, 3) m, near (B, 2, 30, 40)
-    bool where the centre is learnt."""
+    """rgb (B, 3, H, W) 0..1, depth (B, 1, H, W) m, intrinsics (B, 4), heat (B, 30, 40) target with 1 at the centres'
+    cells, weight (B, 30, 40) of each cell in the heat loss, near (B, 30, 40) bool where side and centre are learnt,
+    slot (B, 30, 40) whose hand is nearest there (0 right, 1 left), centers (B, 2, 3) m, seen (B, 2) bool hands that
+    are to be found."""
 
     rgb: Tensor
     depth: Tensor
     intrinsics: Tensor
     heat: Tensor
     weight: Tensor
-    centers: Tensor
     near: Tensor
+    slot: Tensor
+    centers: Tensor
+    seen: Tensor
 
 
 def finder_batch(batch: Batch, rng: np.random.Generator, augmentation: FinderAugmentation | None) -> FinderBatch:
@@ -56,9 +60,14 @@ def finder_batch(batch: Batch, rng: np.random.Generator, augmentation: FinderAug
         _vary_color(color, rng, augmentation)
         color[torch.from_numpy(rng.random(len(color)) < augmentation.no_color)] = 0.0
         depth[torch.from_numpy(rng.random(len(color)) < augmentation.no_depth)] = 0.0
-    heat, weight, near = _targets(intrinsics, centers, present, visible)
-    tensors = (torch.from_numpy(a) for a in (intrinsics, heat, weight, centers, near))
-    return FinderBatch(color, depth, *tensors)
+    targets = _targets(intrinsics, centers, present, visible)
+    return FinderBatch(
+        color,
+        depth,
+        intrinsics=torch.from_numpy(intrinsics),
+        centers=torch.from_numpy(centers),
+        **{name: torch.from_numpy(array) for name, array in targets.items()},
+    )
 
 
 def _flip(
@@ -88,11 +97,13 @@ def _vary_color(color: Tensor, rng: np.random.Generator, augmentation: FinderAug
 
 def _targets(
     intrinsics: FloatArray, centers: FloatArray, present: np.ndarray, visible: FloatArray
-) -> tuple[FloatArray, FloatArray, np.ndarray]:
+) -> dict[str, np.ndarray]:
     count = len(centers)
-    heat = np.zeros((count, 2, CELLS_Y, CELLS_X), dtype=np.float32)
+    heat = np.zeros((count, CELLS_Y, CELLS_X), dtype=np.float32)
     weight = np.ones_like(heat)
     near = np.zeros(heat.shape, dtype=bool)
+    slot = np.zeros(heat.shape, dtype=np.int64)
+    seen = np.zeros((count, 2), dtype=bool)
     rows, columns = np.mgrid[0:CELLS_Y, 0:CELLS_X]
     for n, k in zip(*np.nonzero(present), strict=True):
         fx, fy, cx, cy = intrinsics[n]
@@ -105,24 +116,33 @@ def _targets(
         hill = np.exp(-squared / (2 * sigma**2)).astype(np.float32)
         i, j = round(float(row)), round(float(column))
         if visible[n, k] < 0.15 or not (0 <= i < CELLS_Y and 0 <= j < CELLS_X):
-            weight[n, k][hill > 0.05] = 0.0  # hardly to be seen: neither a hand nor none
+            weight[n][hill > 0.05] = 0.0  # hardly to be seen: neither a hand nor none
             continue
-        np.maximum(heat[n, k], hill, out=heat[n, k])
-        heat[n, k, i, j] = 1.0
-        near[n, k] |= squared < max(2.0, (1.5 * sigma) ** 2)
-    return heat, weight, near
+        seen[n, k] = True
+        own = (squared < max(2.0, (1.5 * sigma) ** 2)) & (hill >= heat[n])
+        near[n] |= own
+        slot[n][own] = k
+        np.maximum(heat[n], hill, out=heat[n])
+        heat[n, i, j], weight[n, i, j] = 1.0, 1.0
+    return {"heat": heat, "weight": weight, "near": near, "slot": slot, "seen": seen}
 
 
-def finder_loss(output: FinderOutput, batch: FinderBatch) -> tuple[Tensor, Tensor]:
-    """Heat loss (CenterNet Eq. 1, alpha 2, beta 4) and centre loss (mean distance in metres near centres)."""
-    logits = output.logits
-    probability = torch.sigmoid(logits)
+def finder_loss(output: FinderOutput, batch: FinderBatch) -> dict[str, Tensor]:
+    """Heat (CenterNet Eq. 1, alpha 2, beta 4), side (cross entropy) and centre (mean distance, metres), the latter two
+    near centres."""
+    probability = torch.sigmoid(output.hand)
     peak = batch.heat == 1.0
-    log_yes = torch.nn.functional.logsigmoid(logits)
-    log_no = torch.nn.functional.logsigmoid(-logits)
-    positive = (1 - probability) ** 2 * log_yes * peak
-    negative = (1 - batch.heat) ** 4 * probability**2 * log_no * ~peak
+    positive = (1 - probability) ** 2 * functional.logsigmoid(output.hand) * peak
+    negative = (1 - batch.heat) ** 4 * probability**2 * functional.logsigmoid(-output.hand) * ~peak
     heat = -((positive + negative) * batch.weight).sum() / peak.sum().clamp(min=1)
-    distance = torch.linalg.vector_norm(output.center - batch.centers[:, :, :, None, None], dim=2)
-    center = (distance * batch.near).sum() / batch.near.sum().clamp(min=1)
-    return heat, center
+    right = (batch.slot == 0).to(output.right.dtype)
+    side = functional.binary_cross_entropy_with_logits(output.right, right, reduction="none")
+    frames = torch.arange(len(batch.slot), device=batch.slot.device).view(-1, 1, 1)
+    truth = batch.centers[frames, batch.slot].permute(0, 3, 1, 2)
+    distance = torch.linalg.vector_norm(output.center - truth, dim=1)
+    count = batch.near.sum().clamp(min=1)
+    return {
+        "heat": heat,
+        "side": (side * batch.near).sum() / count,
+        "center_m": (distance * batch.near).sum() / count,
+    }

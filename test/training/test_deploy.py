@@ -58,8 +58,12 @@ def test_the_finder_is_written_with_the_pipelines_contract(tmp_path: Path) -> No
     with torch.no_grad():
         color = torch.from_numpy(rgb).permute(0, 3, 1, 2).float() / 255
         expected = network(color, torch.from_numpy(depth)[:, None], torch.from_numpy(camera))
-    np.testing.assert_allclose(got["heatmap"], torch.sigmoid(expected.logits).numpy(), atol=1e-5)
-    np.testing.assert_allclose(got["center"], expected.center.numpy(), atol=1e-4)
+    np.testing.assert_allclose(got["heatmap"].sum(axis=1), torch.sigmoid(expected.hand).numpy(), atol=1e-5)
+    np.testing.assert_allclose(
+        got["heatmap"][:, 0], (torch.sigmoid(expected.hand) * torch.sigmoid(expected.right)).numpy(), atol=1e-5
+    )
+    for side in (0, 1):
+        np.testing.assert_allclose(got["center"][:, side], expected.center.numpy(), atol=1e-4)
 
 
 def test_the_card_holds_the_checksum(tmp_path: Path) -> None:

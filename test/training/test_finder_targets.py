@@ -31,9 +31,9 @@ def batch_of_one(center: tuple[float, float, float], slot: int = 0, visible: flo
 def test_the_peak_lies_in_the_cell_of_the_projected_centre(center: tuple[float, float, float], slot: int) -> None:
     batch = finder_batch(batch_of_one(center, slot), np.random.default_rng(0), None)
     u, v = 150 * center[0] / center[2] + 79.5, 150 * center[1] / center[2] + 59.5
-    row, column = np.argwhere(batch.heat[0, slot].numpy() == 1.0)[0]
+    row, column = np.argwhere(batch.heat[0].numpy() == 1.0)[0]
     assert abs(4 * column + 1.5 - u) <= 2.01 and abs(4 * row + 1.5 - v) <= 2.01
-    assert batch.heat[0, 1 - slot].max() == 0
+    assert set(batch.slot[batch.near].tolist()) == {slot} and batch.seen[0].tolist() == [slot == 0, slot == 1]
     assert batch.depth[0, 0, 0, 0] == pytest.approx(0.8)
 
 
@@ -48,7 +48,8 @@ def test_flipping_swaps_sides_and_mirrors_the_place() -> None:
     batch = finder_batch(raw, np.random.default_rng(0), always)
     plain = finder_batch(raw, np.random.default_rng(0), None)
     assert torch.allclose(batch.centers[0, 1], torch.tensor([-0.2, 0.1, 0.8]))
-    assert torch.allclose(batch.heat[0, 1].flip(1), plain.heat[0, 0], atol=1e-4)
+    assert torch.allclose(batch.heat[0].flip(1), plain.heat[0], atol=1e-4)
+    assert set(batch.slot[batch.near].tolist()) == {1}
     assert torch.equal(batch.rgb.flip(3), plain.rgb)
 
 
@@ -60,14 +61,17 @@ def test_a_perfect_answer_costs_next_to_nothing_and_learning_moves_towards_it() 
     losses = []
     for _ in range(25):
         output = net(batch.rgb, batch.depth, batch.intrinsics)
-        assert output.center.shape == (1, 2, 3, CELLS_Y, CELLS_X)
-        heat, center = finder_loss(output, batch)
-        losses.append(float((heat + 10 * center).detach()))
+        assert output.center.shape == (1, 3, CELLS_Y, CELLS_X)
+        terms = finder_loss(output, batch)
+        total = terms["heat"] + terms["side"] + 10 * terms["center_m"]
+        losses.append(float(total.detach()))
         optimiser.zero_grad()
-        (heat + 10 * center).backward()
+        total.backward()
         optimiser.step()
     assert losses[-1] < 0.6 * losses[0]
     sure = output._replace(
-        logits=(batch.heat == 1.0) * 40.0 - 20.0, center=batch.centers[..., None, None].expand_as(output.center)
+        hand=(batch.heat == 1.0) * 40.0 - 20.0,
+        right=(batch.slot == 0) * 40.0 - 20.0,
+        center=batch.centers[0, 0].view(1, 3, 1, 1).expand_as(output.center),
     )
-    assert all(float(term) < 1e-5 for term in finder_loss(sure, batch))
+    assert all(float(term) < 1e-5 for term in finder_loss(sure, batch).values())
