@@ -24,6 +24,8 @@ HEIGHT: Final = 120
 CHANNEL_SIDES: Final = (Side.RIGHT, Side.LEFT)
 # Two peaks of the same side this close (m) are one hand: its neighbouring cells name nearly the same centre.
 SAME_SIDE_DISTANCE: Final = 0.10
+# Places beyond `max_hands` that are worth a closer look.
+SPARE_CANDIDATES: Final = 2
 # A finder's side less sure than this is checked by the pose network, which sees the hand larger.
 SURE_SIDE: Final = 0.9
 
@@ -61,7 +63,8 @@ class HandFinder:
     def find(
         self, frame: Frame, known: Sequence[HandDetection] = (), dropped: Counter[str] | None = None
     ) -> list[HandDetection]:
-        """The hands of a frame, best first, at most `max_hands` and of the sides asked for.
+        """Where hands may be in a frame, best first, of the sides asked for: `max_hands` and a few to spare, because
+        the pose network refuses some.
 
         Args:
             frame: with depth; colour helps where it is there.
@@ -77,7 +80,7 @@ class HandFinder:
         hands = suppress(peaks, self.config.tracking.min_separation, known)
         # A hand of an open side is kept: the network that sees it larger decides.
         wanted = [h for h in hands if self.config.sides in ("both", h.side.value) or h.side_score < SURE_SIDE]
-        return wanted[: self.config.max_hands]
+        return wanted[: self.config.max_hands + SPARE_CANDIDATES]
 
     def _fill(self, frame: Frame) -> None:
         size = (frame.intrinsics.height, frame.intrinsics.width)

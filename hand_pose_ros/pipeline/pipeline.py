@@ -160,7 +160,9 @@ class Pipeline:
         with timer.stage("find"):
             known = [HandDetection(track.hand.side, track.hand.center, track.hand.score) for track in tracks]
             found = self._finder.find(frame, known, dropped)
-        for detection in found[: self._config.max_hands - len(tracks)]:
+        for detection in found:
+            if len(tracks) >= self._config.max_hands:
+                return
             try:
                 hand = self._examine(frame, detection, timer)
                 with timer.stage("track"):
