@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -32,6 +33,10 @@ LATCHED_QOS: Final = QoSProfile(
 _TF_QOS: Final = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=100, reliability=ReliabilityPolicy.RELIABLE)
 
 
+# Between two messages of mesh markers (s): thousands of points as Python objects cost some 20 ms per hand.
+_MESH_MARKERS_PERIOD: Final = 0.2
+
+
 class Outputs:
     """The publishers of a node; they are silent while the node is not active.
 
@@ -44,6 +49,7 @@ class Outputs:
     def __init__(self, node: LifecycleNode, config: PublishConfig, models: Mapping[Side, HandModel]) -> None:
         self.config = config
         self._node = node
+        self._next_mesh_markers = 0.0
         self._faces = {side: model.faces for side, model in models.items()}
         self._num_vertices = models[Side.RIGHT].num_vertices
         create = node.create_lifecycle_publisher
@@ -99,7 +105,8 @@ class Outputs:
         """What people look at: built only while somebody does."""
         if _wanted(self._markers):
             self._markers.publish(scene_markers.marker_array(make, scene))
-        if _wanted(self._mesh_markers):
+        if _wanted(self._mesh_markers) and time.monotonic() >= self._next_mesh_markers:
+            self._next_mesh_markers = time.monotonic() + _MESH_MARKERS_PERIOD
             self._mesh_markers.publish(scene_markers.mesh_markers(make, scene, self._faces))
         if _wanted(self._overlay):
             picture = draw_scene(background(frame), seen, frame.intrinsics, self._faces)
