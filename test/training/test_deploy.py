@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from pathlib import Path
 
 import numpy as np
@@ -18,16 +19,25 @@ from hand_pose_ros.pipeline.finder import INPUTS, OUTPUTS  # noqa: E402
 from hand_pose_ros.training import deploy  # noqa: E402
 
 
+@pytest.fixture(autouse=True)
+def one_thread() -> Generator[None, None, None]:
+    """torch's waiting threads make small work many times slower on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def test_scale_and_bias_of_known_draws_are_found() -> None:
     rng = np.random.default_rng(0)
-    spread = rng.uniform(0.002, 0.02, (6000, 21))
+    spread = rng.uniform(0.002, 0.02, (3000, 21))
     scale, bias = np.linspace(0.5, 2.0, 21), np.linspace(0.004, 0.001, 21)
     std = spread * scale + bias
-    error = np.linalg.norm(rng.normal(size=(6000, 21, 3)) * std[..., None], axis=-1)
+    error = np.linalg.norm(rng.normal(size=(3000, 21, 3)) * std[..., None], axis=-1)
     found = deploy.fit_deviation(torch.from_numpy(error), torch.from_numpy(spread))
     fitted = torch.from_numpy(spread) * found[0] + found[1]
     # Leaving the largest hundredth of the errors out makes it a few per cent too narrow.
-    np.testing.assert_allclose(fitted.numpy(), std, rtol=0.12, atol=2e-4)
+    np.testing.assert_allclose(fitted.numpy(), std, rtol=0.15, atol=2e-4)
     one, two = deploy.coverage(torch.from_numpy(error), fitted)
     assert one == pytest.approx(0.199, abs=0.025)
     assert two == pytest.approx(0.739, abs=0.04)
