@@ -11,7 +11,9 @@ from hand_pose_ros.cli.errors import UsageError, load
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of this command."""
     parser.add_argument("recipe", metavar="RECIPE", help="kpt_fusion_lite, kpt_fusion_r18 or hand_finder")
-    parser.add_argument("--data", type=Path, required=True, help="shards to train on (`hand_pose synth`)")
+    parser.add_argument(
+        "--data", type=Path, nargs="+", required=True, help="folders of shards to train on (`hand_pose synth`)"
+    )
     parser.add_argument("--validation", type=Path, required=True, help="shards of another seed")
     parser.add_argument("--out", type=Path, required=True, help="folder of checkpoint and logs")
     parser.add_argument("--samples", type=int, default=1_000_000, help="samples in all (default: 1000000)")
@@ -30,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
-    for folder in (args.data, args.validation):
+    for folder in (*args.data, args.validation):
         if not folder.is_dir():
             raise UsageError(f"{folder}: expected a folder of shards; make them with `hand_pose synth`")
     if args.samples < 1 or args.steps < 0 or args.learning_rate <= 0 or args.validate_every < 1:

@@ -6,14 +6,13 @@ from typing import Final
 
 import numpy as np
 
+from hand_pose_ros.geometry.box import box_around
 from hand_pose_ros.geometry.camera import project
 from hand_pose_ros.geometry.wrist import wrist_pose
 from hand_pose_ros.pipeline.estimator import DroppedHand
 from hand_pose_ros.skeleton import Side
 from hand_pose_ros.types import BoolArray, BoundingBox, DoubleArray, FloatArray, Intrinsics, WristPose
 
-# Around the joints' own box, as a part of its longer edge: joints lie inside the skin.
-ROI_MARGIN: Final = 0.15
 # A joint this far outside the image, as a part of its width, may still be told from its neighbours.
 FRUSTUM_MARGIN: Final = 0.05
 
@@ -43,13 +42,10 @@ def region_of_interest(pixels: DoubleArray, camera: Intrinsics) -> BoundingBox:
     Raises:
         DroppedHand: it lies outside the image ("outside_image").
     """
-    low, high = pixels.min(axis=0), pixels.max(axis=0)
-    margin = ROI_MARGIN * float((high - low).max())
-    left, top = np.maximum(low - margin, 0.0)
-    right, bottom = np.minimum(high + margin, (camera.width - 1.0, camera.height - 1.0))
-    if right <= left or bottom <= top:
+    box = box_around(pixels, camera)
+    if box is None:
         raise DroppedHand("outside_image")
-    return BoundingBox(float(left), float(top), float(right - left), float(bottom - top))
+    return box
 
 
 def wrist_of(joints: FloatArray, side: Side) -> WristPose:

@@ -1,8 +1,8 @@
 """Recordings with truth that are small enough to be shipped, as a RealSense driver would have made them.
 
 Depth stays 16UC1 in millimetres, losslessly; its size is that of its noise. A camera's temporal filter (persistence)
-keeps the last reading where nothing has moved: `still_noise` does the same, and what does not change costs nothing in
-large compressed chunks.
+keeps the last reading where nothing has moved; frames given here should too, for what does not change costs nothing in large
+compressed chunks.
 """
 
 from __future__ import annotations
@@ -11,10 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from hand_pose_ros.sources.bag_writer import BagWriter
-from hand_pose_ros.types import FloatArray, Frame, InvalidData, Scene, check_array
+from hand_pose_ros.types import Frame, InvalidData, Scene
 
 
 @dataclass(frozen=True)
@@ -62,25 +60,3 @@ def write_recording(
             last = frame.stamp_ns
             count += 1
     return RecordingSize(count, Path(path).stat().st_size)
-
-
-def still_noise(
-    measured: FloatArray,
-    ideal: FloatArray,
-    previous_measured: FloatArray,
-    previous_ideal: FloatArray,
-    tolerance: float = 0.0005,
-) -> FloatArray:
-    """`measured` with the previous reading wherever the true surface has not moved, as persistence filters do.
-
-    Args:
-        measured: (H, W) metres, what the sensor gives now.
-        ideal: (H, W) metres, the true depth now.
-        previous_measured: what this function gave for the frame before.
-        previous_ideal: the true depth of the frame before.
-        tolerance: metres by which a surface may move and count as still.
-    """
-    for name, image in (("ideal", ideal), ("previous_measured", previous_measured), ("previous_ideal", previous_ideal)):
-        check_array(name, image, measured.shape, np.float32)
-    still = np.abs(ideal - previous_ideal) <= tolerance
-    return np.where(still, previous_measured, measured).astype(np.float32)

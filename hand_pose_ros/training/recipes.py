@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,7 +53,12 @@ def recipe(name: str, schedule: Schedule, depth_steps: int = 0) -> Recipe:
 
 
 def run_recipe(
-    name: str, training: Path, validation: Path, learning_rate: float, settings: RunSettings, depth_steps: int = 0
+    name: str,
+    training: Sequence[Path],
+    validation: Path,
+    learning_rate: float,
+    settings: RunSettings,
+    depth_steps: int = 0,
 ) -> Path:
     """Train `name` on shards for `settings.steps` batches, the first `depth_steps` of them on the depth branch alone
     (pose networks). Returns the checkpoint.

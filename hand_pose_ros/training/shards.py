@@ -1,8 +1,8 @@
-"""Endless, deterministic batches from a folder of shards, so that a training can be stopped and resumed anywhere."""
+"""Endless, deterministic batches from folders of shards, so that a training can be stopped and resumed anywhere."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,12 +23,15 @@ class ShardStream:
     shard's border, and a shard's last incomplete batch is left out. A shorter last shard is left out as well.
     """
 
-    def __init__(self, folder: Path, batch_size: int, seed: int) -> None:
-        paths = sorted(path for path in Path(folder).glob("[!.]*") if any(path.glob("*.npy")))
+    def __init__(self, folders: Path | Sequence[Path], batch_size: int, seed: int) -> None:
+        chosen = [folders] if isinstance(folders, Path) else list(folders)
+        paths = [p for folder in chosen for p in sorted(folder.glob("[!.]*")) if any(p.glob("*.npy"))]
         self.batch_size = batch_size
         self.seed = seed
         if not paths:
-            raise ShardError(f"no shards in {folder}; make them with `hand_pose synth shards`")
+            raise ShardError(
+                f"no shards in {', '.join(map(str, chosen))}; make them with `hand_pose synth crops|frames`"
+            )
         sizes = [len(next(iter(_arrays(path).values()))) for path in paths]
         self.shard_size = max(sizes)
         self.paths = [path for path, size in zip(paths, sizes, strict=True) if size == self.shard_size]

@@ -47,7 +47,7 @@ def test_options_reach_the_training(tmp_path: Path, calls: list[tuple[Any, ...]]
     more = ["--minutes", "1.5", "--depth-steps", "70"]
     assert main(["train", "hand_finder", *folders(tmp_path), "--samples", "6400", "--resume", *more]) == 0
     ((name, data, validation, rate, settings, depth_steps),) = calls
-    assert (name, data.name, validation.name, rate, depth_steps) == ("hand_finder", "a", "b", 8e-4, 70)
+    assert (name, [d.name for d in data], validation.name, rate, depth_steps) == ("hand_finder", ["a"], "b", 8e-4, 70)
     assert (settings.steps, settings.minutes, settings.resume) == (200, 1.5, True)
 
 

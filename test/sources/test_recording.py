@@ -11,7 +11,7 @@ import toy_recordings as toy
 
 from hand_pose_ros.sources.bag import BagReader
 from hand_pose_ros.sources.bag_writer import BagWriter
-from hand_pose_ros.sources.recording import still_noise, write_recording
+from hand_pose_ros.sources.recording import write_recording
 from hand_pose_ros.types import InvalidData
 
 FRAMES = toy.frames(6)
@@ -59,11 +59,3 @@ def test_dense_chunks_store_a_still_picture_once(tmp_path: Path) -> None:
     assert sizes[1] < 0.3 * sizes[0]
     with BagReader(tmp_path / "True.mcap") as bag:
         assert len(list(bag)) == 8
-
-
-def test_noise_stays_where_nothing_moves() -> None:
-    before, now = np.array([[1.0, 1.0, 1.0]], np.float32), np.array([[1.0, 1.0004, 1.01]], np.float32)
-    measured = still_noise(now + np.float32(0.005), now, before - np.float32(0.003), before)
-    np.testing.assert_allclose(measured, [[0.997, 0.997, 1.015]], atol=1e-6)
-    with pytest.raises(InvalidData, match="previous_ideal: expected shape"):
-        still_noise(now, now, now, now[:, :2])

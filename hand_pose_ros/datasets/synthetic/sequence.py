@@ -13,16 +13,16 @@ import cv2
 import numpy as np
 
 from hand_pose_ros.datasets.synthetic.actors import INSTANTS, Cast, cast_of
+from hand_pose_ros.datasets.synthetic.persistence import still_noise
 from hand_pose_ros.datasets.synthetic.photometry import degrade_color
 from hand_pose_ros.datasets.synthetic.renderer import Renderer
 from hand_pose_ros.datasets.synthetic.samples import sense, visible_joints
 from hand_pose_ros.datasets.synthetic.sensor import SensorKind, SensorModel, sample_sensor
 from hand_pose_ros.datasets.synthetic.spec import HandTruth, ObjectTruth, Rendered, SceneSpec, SequenceConfig
+from hand_pose_ros.geometry.box import box_around
 from hand_pose_ros.geometry.camera import project
 from hand_pose_ros.geometry.wrist import wrist_pose
-from hand_pose_ros.pipeline.assembly import region_of_interest
 from hand_pose_ros.skeleton import NUM_JOINTS, Side
-from hand_pose_ros.sources.recording import still_noise
 from hand_pose_ros.types import (
     BoolArray,
     ByteArray,
@@ -150,6 +150,8 @@ def _inside(joints: FloatArray, camera: Intrinsics) -> BoolArray:
 
 
 def _estimate(hand: HandTruth, inside: BoolArray, camera: Intrinsics) -> HandEstimate:
+    box = box_around(project(hand.joints, camera), camera)
+    assert box is not None  # half of the joints lie in the picture
     return HandEstimate(
         side=hand.side,
         joints=hand.joints,
@@ -158,7 +160,7 @@ def _estimate(hand: HandTruth, inside: BoolArray, camera: Intrinsics) -> HandEst
         score=1.0,
         track_id=1 if hand.side is Side.RIGHT else 2,
         state=TrackingState.TRACKED,
-        roi=region_of_interest(project(hand.joints, camera), camera),
+        roi=box,
         wrist=wrist_pose(hand.joints, hand.side),
         mano=hand.mano,
     )
