@@ -88,7 +88,7 @@ class HandFinderNet(nn.Module):
         count = nn.functional.avg_pool2d(valid, STRIDE)
         # Without a reading the network gives the whole distance, counted from 0.6 canonical metres.
         reference = torch.where(count > 0, total / count.clamp(min=1e-3), torch.full_like(total, 0.6))
-        du, dv, dz = offset.split(1, dim=1)
+        du, dv, dz = offset[:, 0:1], offset[:, 1:2], offset[:, 2:3]
         z = (reference + dz).clamp(0.05, 2 * MAX_DEPTH) / to_canonical
         middle = (STRIDE - 1) / 2
         columns = torch.arange(CELLS_X, dtype=offset.dtype, device=offset.device) * STRIDE + middle

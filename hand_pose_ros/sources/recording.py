@@ -1,8 +1,8 @@
 """Recordings with truth that are small enough to be shipped, as a RealSense driver would have made them.
 
 Depth stays 16UC1 in millimetres, losslessly; its size is that of its noise. A camera's temporal filter (persistence)
-keeps the last reading where nothing has moved; frames given here should too, for what does not change costs nothing in large
-compressed chunks.
+keeps the last reading where nothing has moved; frames given here should too, for what does not change costs nothing in
+large compressed chunks.
 """
 
 from __future__ import annotations
