@@ -1,14 +1,16 @@
 """How fast the pipeline is: frames of a recording in, scenes out.
 
-    python -m benchmarks.pipeline [--bag sample/hand_sample.mcap] [--threads 1] [--json out/pipeline.json]
+    python -m benchmarks.pipeline [--bag sample/hand_sample.mcap] [--threads 1] [--json out/pipeline.json] [--peer]
 
 Reading and decoding are not counted. `host` is what is left of a frame without the pose network (infer) and the hand
 finder (find): cropping, lifting, mesh, tracking and bookkeeping. CPU time is of all threads of this process.
+`--peer` measures MediaPipe Hands with depth look-up on the same frames as well and puts both side by side.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +21,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from benchmarks import peer
 from hand_pose_ros.config import PipelineConfig, build
 from hand_pose_ros.engines.base import default_threads
 from hand_pose_ros.evaluation.recording import peak_memory_mb
@@ -26,7 +29,7 @@ from hand_pose_ros.evaluation.report import Report, Table, facts
 from hand_pose_ros.pipeline.pipeline import Pipeline
 from hand_pose_ros.pipeline.timing import STAGES
 from hand_pose_ros.sources.bag import BagReader
-from hand_pose_ros.types import Frame
+from hand_pose_ros.types import Frame, HandEstimate
 
 ROOT = Path(__file__).resolve().parents[1]
 WARM_UP = 10
@@ -34,12 +37,16 @@ WARM_UP = 10
 
 @dataclass(frozen=True)
 class Measurement:
-    """Wall and CPU seconds and the stages' milliseconds of every frame, and the hands found."""
+    """Wall and CPU seconds, the stages' milliseconds and the number of hands of every frame of every pass.
+
+    `seen` are the hands of the first pass by stamp.
+    """
 
     wall: tuple[float, ...]
     cpu: tuple[float, ...]
     stages: tuple[dict[str, float], ...]
     hands: tuple[int, ...]
+    seen: dict[int, tuple[HandEstimate, ...]]
 
 
 def measure(pipeline: Pipeline, frames: Sequence[Frame], repeat: int) -> Measurement:
@@ -48,6 +55,7 @@ def measure(pipeline: Pipeline, frames: Sequence[Frame], repeat: int) -> Measure
     cpu: list[float] = []
     stages: list[dict[str, float]] = []
     hands: list[int] = []
+    seen: dict[int, tuple[HandEstimate, ...]] = {}
     for frame in frames[:WARM_UP]:
         pipeline.process(frame)
     for _ in range(repeat):
@@ -59,7 +67,8 @@ def measure(pipeline: Pipeline, frames: Sequence[Frame], repeat: int) -> Measure
             cpu.append(time.process_time() - busy)
             stages.append(dict(scene.timings_ms))
             hands.append(len(scene.hands))
-    return Measurement(tuple(wall), tuple(cpu), tuple(stages), tuple(hands))
+            seen.setdefault(frame.stamp_ns, scene.hands)
+    return Measurement(tuple(wall), tuple(cpu), tuple(stages), tuple(hands), seen)
 
 
 def report(result: Measurement, pipeline: Pipeline, frames: Sequence[Frame]) -> Report:
@@ -98,9 +107,11 @@ def main() -> None:
     parser.add_argument("--engine", default="auto", help="as the option `engine`")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads of engine and OpenCV; 0 = half the cores")
     parser.add_argument("--no-mesh", action="store_true", help="do not fit the hand model")
+    parser.add_argument("--peer", action="store_true", help="measure MediaPipe Hands too (fetches it the first time)")
     parser.add_argument("--json", type=Path, help="write the figures here")
     arguments = parser.parse_args()
-    cv2.setNumThreads(arguments.threads or default_threads())
+    threads = arguments.threads or default_threads()
+    cv2.setNumThreads(threads)
     values = {
         "model": arguments.model,
         "finder.model": arguments.finder,
@@ -111,9 +122,15 @@ def main() -> None:
     pipeline = Pipeline(build(PipelineConfig, values))
     with BagReader(arguments.bag) as bag:
         frames = tuple(islice(bag.frames(), arguments.frames))
+        truths = bag.truths
     if not frames:
         parser.error(f"{arguments.bag} holds no frames")
-    result = report(measure(pipeline, frames, arguments.repeat), pipeline, frames)
+    measured = measure(pipeline, frames, arguments.repeat)
+    result = report(measured, pipeline, frames)
+    if arguments.peer:
+        other = peer.run_peer(frames, threads, arguments.repeat, WARM_UP)
+        table = peer.comparison(measured.wall, measured.cpu, peer.judge(measured.seen, truths), other, truths)
+        result = dataclasses.replace(result, tables=(*result.tables, table), notes=peer.NOTES)
     print(result.text())
     if arguments.json is not None:
         arguments.json.parent.mkdir(parents=True, exist_ok=True)
