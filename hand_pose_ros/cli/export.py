@@ -17,6 +17,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--validation", type=Path, help="crop shards to calibrate joint_std and to measure on (pose networks)"
     )
+    parser.add_argument(
+        "--check", type=Path, help="checkpoint of hand_check: it then tells score and side (pose networks)"
+    )
     parser.add_argument("--batches", type=int, default=64, help="validation batches (default: 64)")
     parser.add_argument("--data", default="synthetic, `hand_pose synth`", help="what it was trained on, for the card")
     parser.add_argument("--command", dest="training", default="", help="how it was trained, for the card")
@@ -27,6 +30,8 @@ def run(args: argparse.Namespace) -> int:
     finder = args.recipe == "hand_finder"
     if not args.checkpoint.is_file():
         raise UsageError(f"--checkpoint {args.checkpoint}: no such file; `hand_pose train` writes last.ckpt")
+    if args.check is not None and not args.check.is_file():
+        raise UsageError(f"--check {args.check}: no such file; `hand_pose train hand_check` writes last.ckpt")
     if args.out.suffix != ".onnx":
         raise UsageError(f"--out: expected a name ending in .onnx, got {args.out}")
     if not finder and (args.validation is None or not args.validation.is_dir()):
@@ -34,19 +39,22 @@ def run(args: argparse.Namespace) -> int:
     recipes, training = load("hand_pose_ros.training.recipes"), load("hand_pose_ros.training.run")
     deploy, shards = load("hand_pose_ros.training.deploy"), load("hand_pose_ros.training.shards")
     load("onnx")
-    if args.recipe not in recipes.RECIPES:
-        raise UsageError(f"expected a recipe among {', '.join(recipes.RECIPES)}, got {args.recipe!r}")
+    if args.recipe not in recipes.RECIPES or args.recipe == "hand_check":
+        raise UsageError(f"expected kpt_fusion_lite, kpt_fusion_r18 or hand_finder, got {args.recipe!r}")
     module = recipes.recipe(args.recipe, recipes.Schedule(steps=1)).module
+    check = None
     try:
         network = training.load_averaged(module, args.checkpoint)
-        stream = None if finder else shards.ShardStream(args.validation, recipes.BATCH_SIZE, 0)
+        if args.check is not None:
+            check = training.load_averaged(recipes.recipe("hand_check", recipes.Schedule(steps=1)).module, args.check)
+        stream = None if finder else shards.ShardStream(args.validation, recipes.batch_size(args.recipe), 0)
     except (RuntimeError, shards.ShardError) as error:
         raise UsageError(f"{args.checkpoint}: {error}") from error
     about = {"data": args.data, **({"command": args.training} if args.training else {})}
     if finder:
         deploy.export_finder(network, args.out, about)
     else:
-        figures = deploy.export_hand(network, args.out, stream, args.batches, about)
+        figures = deploy.export_hand(network, args.out, stream, args.batches, about, check)
         print(facts("Validation", figures).text() + "\n")
     print(f"{args.out}: {args.out.stat().st_size / 1e6:.1f} MB; card: {args.out.with_suffix('.md')}")
     return 0

@@ -10,7 +10,7 @@ from hand_pose_ros.cli.errors import UsageError, load
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of this command."""
-    parser.add_argument("recipe", metavar="RECIPE", help="kpt_fusion_lite, kpt_fusion_r18 or hand_finder")
+    parser.add_argument("recipe", metavar="RECIPE", help="kpt_fusion_lite, kpt_fusion_r18, hand_check or hand_finder")
     parser.add_argument(
         "--data", type=Path, nargs="+", required=True, help="folders of shards to train on (`hand_pose synth`)"
     )
@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"expected a recipe among {', '.join(recipes.RECIPES)}, got {args.recipe!r}")
     settings = load("hand_pose_ros.training.run").RunSettings(
         out=args.out,
-        steps=args.steps or max(args.samples // recipes.BATCH_SIZE, 1),
+        steps=args.steps or max(args.samples // recipes.batch_size(args.recipe), 1),
         minutes=args.minutes,
         resume=args.resume,
         validate_every=args.validate_every,

@@ -15,6 +15,7 @@ from hand_pose_ros import __version__
 from hand_pose_ros.engines.zoo import sha256
 from hand_pose_ros.networks.hand_finder import HandFinderGraph, HandFinderNet
 from hand_pose_ros.networks.keypoint_fusion import KeypointFusion
+from hand_pose_ros.networks.keypoint_fusion.check import HandCheck
 from hand_pose_ros.networks.keypoint_fusion.export import OPSET, export_onnx
 from hand_pose_ros.skeleton import WRIST
 from hand_pose_ros.training.hand_crops import VALIDATION, crop_batch
@@ -86,9 +87,16 @@ def coverage(error: Tensor, std: Tensor) -> tuple[float, float]:
 
 
 def export_hand(
-    network: KeypointFusion, path: Path, validation: ShardStream, batches: int, about: Mapping[str, str]
+    network: KeypointFusion,
+    path: Path,
+    validation: ShardStream,
+    batches: int,
+    about: Mapping[str, str],
+    check: HandCheck | None = None,
 ) -> dict[str, str]:
     """Calibrate on the first half of the validation batches, measure on the second, and write model and card.
+
+    `check` tells score and side in place of the network's own logits.
 
     Returns:
         What was measured, as it stands in the file and on the card.
@@ -106,7 +114,7 @@ def export_hand(
         figures[f"mpjpe_mm{name}"] = f"{1e3 * float(result.error.mean()):.2f}"
         figures[f"within_1_std{name}"] = f"{one:.3f} (0.199 expected)"
         figures[f"within_2_std{name}"] = f"{two:.3f} (0.739 expected)"
-    export_onnx(network, path, {"version": __version__, **about, **figures}, scale, bias)
+    export_onnx(network, path, {"version": __version__, **about, **figures}, scale, bias, check)
     write_card(path, {**about, **figures})
     return figures
 

@@ -28,7 +28,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
 
     modules = {
         "hand_pose_ros.training.recipes": SimpleNamespace(
-            RECIPES=("hand_finder", "empty"), BATCH_SIZE=32, run_recipe=run_recipe
+            RECIPES=("hand_finder", "empty"), batch_size=lambda name: 32, run_recipe=run_recipe
         ),
         "hand_pose_ros.training.run": SimpleNamespace(RunSettings=SimpleNamespace),
         "hand_pose_ros.training.shards": SimpleNamespace(ShardError=ShardError),

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from hand_pose_ros.networks.keypoint_fusion.check import HandCheck
 from hand_pose_ros.networks.keypoint_fusion.config import CROP_SIZE
 from hand_pose_ros.networks.keypoint_fusion.coords import CropGeometry, to_camera
 from hand_pose_ros.networks.keypoint_fusion.model import KeypointFusion
@@ -38,16 +39,22 @@ class DeployedKeypointFusion(nn.Module):
     Args:
         network: trained; it is put into eval mode.
         std_scale, std_bias: joint_std = spread * scale + bias; a number, or one per joint (21,).
+        check: tells score and side in place of the network's own two logits.
     """
 
     std_scale: Tensor
     std_bias: Tensor
 
     def __init__(
-        self, network: KeypointFusion, std_scale: float | Tensor = 1.0, std_bias: float | Tensor = 0.0
+        self,
+        network: KeypointFusion,
+        std_scale: float | Tensor = 1.0,
+        std_bias: float | Tensor = 0.0,
+        check: HandCheck | None = None,
     ) -> None:
         super().__init__()
         self.network = network.eval()
+        self.check = check.eval() if check is not None else None
         for name, value in (("std_scale", std_scale), ("std_bias", std_bias)):
             self.register_buffer(name, torch.as_tensor(value, dtype=torch.float32).expand(NUM_JOINTS).clone())
 
@@ -62,11 +69,14 @@ class DeployedKeypointFusion(nn.Module):
             center, cube: (1, 3) metres. crop_matrix: (1, 3, 3) full-image pixel -> crop pixel.
             intrinsics: (1, 4) fx, fy, cx, cy of the full image.
         """
-        normalised = normalise_depth(depth, center, cube)
-        output = self.network(normalise_rgb(rgb), normalised, center, crop_matrix, cube, intrinsics)
+        color, normalised = normalise_rgb(rgb), normalise_depth(depth, center, cube)
+        output = self.network(color, normalised, center, crop_matrix, cube, intrinsics)
         joints = to_camera(output.joints, CropGeometry(center, crop_matrix, cube, intrinsics))
         std = (output.spread * self.std_scale + self.std_bias).clamp(min=MIN_STD)
-        return DeployedHand(joints, std, torch.sigmoid(output.presence_logit), torch.sigmoid(output.side_logit))
+        presence, side = output.presence_logit, output.side_logit
+        if self.check is not None:
+            presence, side = self.check(color, normalised)
+        return DeployedHand(joints, std, torch.sigmoid(presence), torch.sigmoid(side))
 
 
 def example_inputs() -> dict[str, Tensor]:
@@ -98,6 +108,7 @@ def export_onnx(
     metadata: Mapping[str, str],
     std_scale: float | Tensor = 1.0,
     std_bias: float | Tensor = 0.0,
+    check: HandCheck | None = None,
 ) -> Path:
     """Write the deployed network (batch 1, opset 17) with its metadata.
 
@@ -106,7 +117,7 @@ def export_onnx(
         path: the .onnx file to write.
         metadata: strings for the file (name, version, training command, measured error ...). Added here: the
             inputs and outputs with units, size, and `weights_sha256`.
-        std_scale, std_bias: see `DeployedKeypointFusion`.
+        std_scale, std_bias, check: see `DeployedKeypointFusion`.
 
     Raises:
         ImportError: the `onnx` package is missing.
@@ -115,7 +126,7 @@ def export_onnx(
         import onnx
     except ImportError as error:
         raise ImportError("export needs the package onnx; install hand_pose_ros[train]") from error
-    deployed = DeployedKeypointFusion(network, std_scale, std_bias).eval()
+    deployed = DeployedKeypointFusion(network, std_scale, std_bias, check).eval()
     path.parent.mkdir(parents=True, exist_ok=True)
     with torch.no_grad():
         torch.onnx.export(
