@@ -26,8 +26,6 @@ CHANNEL_SIDES: Final = (Side.RIGHT, Side.LEFT)
 SAME_SIDE_DISTANCE: Final = 0.10
 # Places beyond `max_hands` that are worth a closer look.
 SPARE_CANDIDATES: Final = 2
-# A finder's side less sure than this is checked by the pose network, which sees the hand larger.
-SURE_SIDE: Final = 0.9
 
 _FLOAT, _BYTE = np.dtype(np.float32), np.dtype(np.uint8)
 INPUTS: Final = (
@@ -63,8 +61,8 @@ class HandFinder:
     def find(
         self, frame: Frame, known: Sequence[HandDetection] = (), dropped: Counter[str] | None = None
     ) -> list[HandDetection]:
-        """Where hands may be in a frame, best first, of the sides asked for: `max_hands` and a few to spare, because
-        the pose network refuses some.
+        """Where hands may be in a frame, best first, `max_hands` and a few to spare: the pose network, which sees them
+        larger, refuses some and settles their sides.
 
         Args:
             frame: with depth; colour helps where it is there.
@@ -78,9 +76,7 @@ class HandFinder:
         if dropped is not None:
             dropped["non_finite"] += unusable
         hands = suppress(peaks, self.config.tracking.min_separation, known)
-        # A hand of an open side is kept: the network that sees it larger decides.
-        wanted = [h for h in hands if self.config.sides in ("both", h.side.value) or h.side_score < SURE_SIDE]
-        return wanted[: self.config.max_hands + SPARE_CANDIDATES]
+        return hands[: self.config.max_hands + SPARE_CANDIDATES]
 
     def _fill(self, frame: Frame) -> None:
         size = (frame.intrinsics.height, frame.intrinsics.width)

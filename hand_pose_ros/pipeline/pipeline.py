@@ -16,12 +16,13 @@ from hand_pose_ros.engines.factory import create_engine
 from hand_pose_ros.engines.zoo import find_model
 from hand_pose_ros.pipeline.assembly import joint_pixels, region_of_interest, valid_joints, wrist_of
 from hand_pose_ros.pipeline.estimator import DroppedHand, Estimator, KeypointFusionEstimator, NetworkHand
-from hand_pose_ros.pipeline.finder import SURE_SIDE, HandFinder
+from hand_pose_ros.pipeline.finder import HandFinder
 from hand_pose_ros.pipeline.hand_models import load_hand_models
 from hand_pose_ros.pipeline.meshes import Meshes
+from hand_pose_ros.pipeline.sides import DOUBT, MAX_EVIDENCE, bounded, look_due, side_evidence
 from hand_pose_ros.pipeline.smoothing import OneEuroFilter
 from hand_pose_ros.pipeline.timing import StageTimer
-from hand_pose_ros.pipeline.tracking import SIDE_DOUBT, SIDE_PATIENCE, Track, Tracker, credibility
+from hand_pose_ros.pipeline.tracking import Track, Tracker
 from hand_pose_ros.skeleton import Side
 from hand_pose_ros.types import FloatArray, Frame, HandDetection, HandEstimate, Intrinsics, Scene
 
@@ -142,8 +143,8 @@ class Pipeline:
             try:
                 center = self._tracker.predict(track, frame.stamp_ns)
                 hand = self._estimator.estimate(frame, center, track.hand.side, timer)
-                if hand.side_score < SIDE_DOUBT and track.side_doubts + 1 >= SIDE_PATIENCE:
-                    hand = self._better_side(frame, hand, center, timer)
+                if look_due(track.age + 1):
+                    hand = self._watch_side(frame, track, hand, center, timer)
                 with timer.stage("track"):
                     self._tracker.update(track, hand, frame.stamp_ns)
             except DroppedHand as drop:
@@ -164,32 +165,48 @@ class Pipeline:
             if len(tracks) >= self._config.max_hands:
                 return
             try:
-                hand = self._examine(frame, detection, timer)
+                hand, evidence = self._examine(frame, detection, timer)
                 with timer.stage("track"):
-                    self._tracker.add(hand, frame.stamp_ns)
+                    self._tracker.add(hand, frame.stamp_ns, evidence)
             except DroppedHand as drop:
                 dropped[drop.reason] += 1
 
-    def _examine(self, frame: Frame, detection: HandDetection, timer: StageTimer) -> NetworkHand:
+    def _examine(self, frame: Frame, detection: HandDetection, timer: StageTimer) -> tuple[NetworkHand, float]:
+        """The hand at a place the finder named, and the evidence for its side."""
         hand = self._estimator.estimate(frame, detection.center, detection.side, timer)
-        if detection.side_score < SURE_SIDE or hand.side_score < SIDE_DOUBT:
-            hand = self._better_side(frame, hand, detection.center, timer)
-        # The finder's centre is coarse: look again with the hand in the middle, unless there clearly is none.
         if hand.score < self._config.tracking.min_score / 2:
-            return hand
-        return self._estimator.estimate(frame, hand.center, hand.side, timer)
+            return hand, 0.0
+        # The finder's centre is coarse: look again with the hand in the middle, from both sides.
+        hand = self._estimator.estimate(frame, hand.center, hand.side, timer)
+        evidence, other = self._compare_sides(frame, hand, hand.center, timer)
+        if evidence < 0:
+            hand, evidence = other, -evidence
+        if hand.side not in _sides(self._config):
+            raise DroppedHand("side_not_wanted")
+        return hand, evidence
 
-    def _better_side(self, frame: Frame, hand: NetworkHand, center: FloatArray, timer: StageTimer) -> NetworkHand:
-        """The hand, or what the same place shows when it is taken for the other side, if that is more credible."""
+    def _watch_side(
+        self, frame: Frame, track: Track, hand: NetworkHand, center: FloatArray, timer: StageTimer
+    ) -> NetworkHand:
+        """The followed hand, of the other side where the evidence has turned against its own."""
+        evidence, other = self._compare_sides(frame, hand, center, timer)
+        track.side_evidence = bounded(track.side_evidence + evidence)
+        if track.side_evidence > DOUBT:
+            return hand
+        if other.side not in _sides(self._config):
+            raise DroppedHand("side_not_wanted")
+        track.side_evidence *= -1
+        return other
+
+    def _compare_sides(
+        self, frame: Frame, hand: NetworkHand, center: FloatArray, timer: StageTimer
+    ) -> tuple[float, NetworkHand]:
+        """Evidence for the hand's side, and what the same place shows when it is taken for the other one."""
         try:
-            # At the crop's centre: joints of a hand taken for the wrong side are nowhere.
             other = self._estimator.estimate(frame, center, hand.side.other, timer)
         except DroppedHand:
-            return hand
-        better = other if credibility(other) > credibility(hand) else hand
-        if better.side not in _sides(self._config):
-            raise DroppedHand("side_not_wanted")
-        return better
+            return MAX_EVIDENCE, hand
+        return side_evidence(hand, other), other
 
     def _assemble(self, frame: Frame, timer: StageTimer, dropped: Counter[str]) -> tuple[HandEstimate, ...]:
         hands = []

@@ -14,9 +14,6 @@ from hand_pose_ros.pipeline.smoothing import OneEuroFilter
 from hand_pose_ros.skeleton import MCPS, WRIST, Side
 from hand_pose_ros.types import FloatArray, TrackingState
 
-# Below this probability a hand is not believed to be of its side, after so many frames in a row it is looked at anew.
-SIDE_DOUBT: Final = 0.3
-SIDE_PATIENCE: Final = 3
 # The prediction may move a crop by at most this part of `max_center_jump`: a hand that brakes must stay in the cube.
 MAX_PREDICTION: Final = 0.5
 # Weight of the newest displacement in the velocity; one frame's error must not throw the next crop off.
@@ -36,7 +33,8 @@ class Track:
         stamp_ns: of `hand`.
         state: DETECTED in the frame of its detection, then TRACKED.
         velocity: (3,) metres per second of the centre.
-        side_doubts: frames in a row in which the network did not believe in the side.
+        age: frames since its detection.
+        side_evidence: log-odds gathered for the side.
         smoother: the hand's own filter, if smoothing is on.
         fitter: what is known of the hand's shape, if meshes are asked for.
     """
@@ -46,7 +44,8 @@ class Track:
     stamp_ns: int
     state: TrackingState = TrackingState.DETECTED
     velocity: FloatArray = field(default_factory=lambda: np.zeros(3, dtype=np.float32))
-    side_doubts: int = 0
+    age: int = 0
+    side_evidence: float = 0.0
     smoother: OneEuroFilter | None = None
     fitter: HandFitter | None = None
 
@@ -96,10 +95,10 @@ class Tracker:
             track.velocity = track.velocity + np.float32(VELOCITY_GAIN) * (moved / np.float32(dt) - track.velocity)
         if hand.side is not track.hand.side:
             track.smoother = None
-        track.side_doubts = track.side_doubts + 1 if hand.side_score < SIDE_DOUBT else 0
+        track.age += 1
         track.hand, track.stamp_ns, track.state = hand, stamp_ns, TrackingState.TRACKED
 
-    def add(self, hand: NetworkHand, stamp_ns: int) -> Track:
+    def add(self, hand: NetworkHand, stamp_ns: int, side_evidence: float = 0.0) -> Track:
         """Follow a newly detected hand; one lost shortly before at this place gets its number back.
 
         Raises:
@@ -107,7 +106,7 @@ class Tracker:
         """
         if hand.score < self.config.min_score:
             raise DroppedHand("low_score")
-        track = Track(self._number(hand, stamp_ns), hand, stamp_ns)
+        track = Track(self._number(hand, stamp_ns), hand, stamp_ns, side_evidence=side_evidence)
         self.tracks.append(track)
         return track
 
@@ -154,10 +153,5 @@ def palm_center(joints: FloatArray) -> FloatArray:
     return center
 
 
-def credibility(hand: NetworkHand) -> float:
-    """Probability that this is a hand, and of the side it is taken for."""
-    return hand.score * hand.side_score
-
-
 def _standing(track: Track) -> float:
-    return credibility(track.hand) + (FOLLOWED_BONUS if track.state is TrackingState.TRACKED else 0.0)
+    return track.hand.score + (FOLLOWED_BONUS if track.state is TrackingState.TRACKED else 0.0)

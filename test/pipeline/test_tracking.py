@@ -131,18 +131,6 @@ def test_a_followed_hand_keeps_its_number_against_a_new_find() -> None:
     assert tracker.suppress_duplicates() == 1 and tracker.tracks == [followed]
 
 
-@pytest.mark.parametrize(
-    ("side_scores", "doubts"),
-    [([0.2, 0.2], 2), ([0.2, 0.6, 0.2], 1), ([0.3], 0), ([0.9, 0.29], 1)],
-)
-def test_doubts_about_the_side_add_up_only_in_a_row(side_scores: list[float], doubts: int) -> None:
-    tracker = Tracker(TrackingConfig())
-    track = tracker.add(hand(), 0)
-    for k, side_score in enumerate(side_scores):
-        tracker.update(track, hand(side_score=side_score), k * MILLISECOND)
-    assert track.side_doubts == doubts
-
-
 def test_keep_drops_unwanted_sides_and_the_least_credible() -> None:
     tracker = Tracker(TrackingConfig())
     for item in (hand(0.0, score=0.7), hand(0.2, score=0.9), hand(0.4, side=Side.LEFT)):
