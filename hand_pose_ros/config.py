@@ -128,7 +128,15 @@ class PipelineConfig:
     )
     threads: int = option(0, "CPU threads for the engine; 0 takes half of the cores.", minimum=0, maximum=256)
     max_hands: int = option(2, "At most this many hands.", minimum=1, maximum=2, dynamic=True)
-    sides: str = option("both", "Which hands to look for.", choices=("both", "left", "right"), dynamic=True)
+    one_person: bool = option(
+        True, "At most one hand of each side: a second hand of an unclear side is the other one.", dynamic=True
+    )
+    sides: str = option(
+        "both",
+        "Which hands to look for; where one side is named, a hand of an unclear side is taken for it.",
+        choices=("both", "left", "right"),
+        dynamic=True,
+    )
     cube_size: float = option(
         0.25, "Edge length (m) of the cube around the hand that the network sees.", minimum=0.1, maximum=0.6
     )

@@ -19,7 +19,7 @@ from hand_pose_ros.pipeline.estimator import DroppedHand, Estimator, KeypointFus
 from hand_pose_ros.pipeline.finder import HandFinder
 from hand_pose_ros.pipeline.hand_models import load_hand_models
 from hand_pose_ros.pipeline.meshes import Meshes
-from hand_pose_ros.pipeline.sides import DOUBT, MAX_EVIDENCE, bounded, look_due, side_evidence
+from hand_pose_ros.pipeline.sides import DOUBT, MAX_EVIDENCE, PRIOR, bounded, look_due, side_evidence
 from hand_pose_ros.pipeline.smoothing import OneEuroFilter
 from hand_pose_ros.pipeline.timing import StageTimer
 from hand_pose_ros.pipeline.tracking import Track, Tracker
@@ -179,9 +179,10 @@ class Pipeline:
         # The finder's centre is coarse: look again with the hand in the middle, from both sides.
         hand = self._estimator.estimate(frame, hand.center, hand.side, timer)
         evidence, other = self._compare_sides(frame, hand, hand.center, timer)
-        if evidence < 0:
+        # Evidence is for the hand's own side, the prior for the right one.
+        if evidence + (self._prior() if hand.side is Side.RIGHT else -self._prior()) < 0:
             hand, evidence = other, -evidence
-        if hand.side not in _sides(self._config):
+        if hand.side not in self._sides_wanted():
             raise DroppedHand("side_not_wanted")
         return hand, evidence
 
@@ -193,10 +194,27 @@ class Pipeline:
         track.side_evidence = bounded(track.side_evidence + evidence)
         if track.side_evidence > DOUBT:
             return hand
+        taken = any(t is not track and t.hand.side is other.side for t in self._tracker.tracks)
+        if self._config.one_person and taken:
+            return hand
         if other.side not in _sides(self._config):
+            if track.side_evidence > -PRIOR:
+                return hand
             raise DroppedHand("side_not_wanted")
         track.side_evidence *= -1
         return other
+
+    def _prior(self) -> float:
+        """Log-odds known beforehand that a new hand is a right one."""
+        sides = [Side(self._config.sides)] if self._config.sides != "both" else []
+        if self._config.one_person:
+            sides += [track.hand.side.other for track in self._tracker.tracks]
+        return PRIOR * sum(1.0 if side is Side.RIGHT else -1.0 for side in sides)
+
+    def _sides_wanted(self) -> tuple[Side, ...]:
+        """Sides a new hand may have; with one person, sides that are not followed yet."""
+        taken = [track.hand.side for track in self._tracker.tracks] if self._config.one_person else []
+        return tuple(side for side in _sides(self._config) if side not in taken)
 
     def _compare_sides(
         self, frame: Frame, hand: NetworkHand, center: FloatArray, timer: StageTimer

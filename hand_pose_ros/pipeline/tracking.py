@@ -18,6 +18,8 @@ from hand_pose_ros.types import FloatArray, TrackingState
 MAX_PREDICTION: Final = 0.5
 # Weight of the newest displacement in the velocity; one frame's error must not throw the next crop off.
 VELOCITY_GAIN: Final = 0.5
+# Two hands of one side are farther apart than a right and a left one may be: by this factor.
+SAME_SIDE: Final = 2.0
 # Credibility that a followed hand has ahead of a newly found one at the same place.
 FOLLOWED_BONUS: Final = 0.2
 _PALM: Final = (WRIST, *MCPS)
@@ -123,12 +125,15 @@ class Tracker:
         kept: list[Track] = []
         for track in sorted(self.tracks, key=_standing, reverse=True):
             center = palm_center(track.hand.joints)
-            near = (np.linalg.norm(center - palm_center(other.hand.joints)) for other in kept)
-            if all(distance >= self.config.min_separation for distance in near):
+            if not any(self._same_place(track, center, other) for other in kept):
                 kept.append(track)
         gone = len(self.tracks) - len(kept)
         self.tracks = [track for track in self.tracks if track in kept]
         return gone
+
+    def _same_place(self, track: Track, center: FloatArray, other: Track) -> bool:
+        limit = self.config.min_separation * (SAME_SIDE if track.hand.side is other.hand.side else 1.0)
+        return float(np.linalg.norm(center - palm_center(other.hand.joints))) < limit
 
     def keep(self, sides: tuple[Side, ...], max_hands: int) -> None:
         """Stop following hands of other sides and the least credible ones beyond `max_hands`."""

@@ -251,3 +251,11 @@ def test_whatever_comes_a_scene_goes_out(
         for hand in scene.hands:  # HandEstimate has checked that all is finite
             assert hand.roi.x >= 0 and hand.roi.x + hand.roi.width <= width - 1
             assert (hand.joints[:, 2] > 0).all()
+
+
+def test_one_person_has_one_hand_of_each_side(make_pipeline: MakePipeline) -> None:
+    two_rights = (RIGHT, Blob(Side.RIGHT, LEFT.center))
+    hands = make_pipeline().process(toy_frame(*two_rights)).hands
+    assert len({hand.side for hand in hands}) == len(hands)
+    people = make_pipeline(one_person=False).process(toy_frame(*two_rights)).hands
+    assert [hand.side for hand in people] == [Side.RIGHT, Side.RIGHT]

@@ -110,8 +110,10 @@ def test_numbers_are_not_given_again_after_a_reset() -> None:
     [
         ([hand(0.0), hand(0.2, side=Side.LEFT)], [0, 1]),
         ([hand(0.0, score=0.8), hand(0.01, score=0.9)], [1]),
-        ([hand(0.0, side_score=0.9), hand(0.01, side=Side.LEFT, side_score=0.4)], [0]),
-        ([hand(0.0, z=0.6), hand(0.0, z=0.66)], [0, 1]),
+        ([hand(0.0, score=0.95), hand(0.01, side=Side.LEFT, score=0.9)], [0]),
+        ([hand(0.0, z=0.6), hand(0.0, z=0.66, side=Side.LEFT)], [0, 1]),
+        ([hand(0.0, z=0.6), hand(0.0, z=0.66)], [0]),
+        ([hand(0.0, z=0.6), hand(0.0, z=0.72)], [0, 1]),
         ([hand(0.0, score=0.6), hand(0.03, score=0.9), hand(0.06, score=0.7)], [1]),
     ],
 )
