@@ -15,7 +15,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--checkpoint", type=Path, required=True, help="written by `hand_pose train`")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.onnx", help="the model; its card goes beside")
     parser.add_argument(
-        "--validation", type=Path, help="crop shards to calibrate joint_std and to measure on (pose networks)"
+        "--validation",
+        type=Path,
+        help="crop shards to calibrate joint_std and to measure on; for hand_finder, frame shards to measure on",
     )
     parser.add_argument(
         "--check", type=Path, help="checkpoint of hand_check: it then tells score and side (pose networks)"
@@ -47,12 +49,12 @@ def run(args: argparse.Namespace) -> int:
         network = training.load_averaged(module, args.checkpoint)
         if args.check is not None:
             check = training.load_averaged(recipes.recipe("hand_check", recipes.Schedule(steps=1)).module, args.check)
-        stream = None if finder else shards.ShardStream(args.validation, recipes.batch_size(args.recipe), 0)
+        stream = shards.ShardStream(args.validation, recipes.batch_size(args.recipe), 0) if args.validation else None
     except (RuntimeError, shards.ShardError) as error:
         raise UsageError(f"{args.checkpoint}: {error}") from error
     about = {"data": args.data, **({"command": args.training} if args.training else {})}
     if finder:
-        deploy.export_finder(network, args.out, about)
+        deploy.export_finder(network, args.out, about, stream)
     else:
         figures = deploy.export_hand(network, args.out, stream, args.batches, about, check)
         print(facts("Validation", figures).text() + "\n")

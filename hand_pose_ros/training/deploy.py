@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +19,8 @@ from hand_pose_ros.networks.keypoint_fusion import KeypointFusion
 from hand_pose_ros.networks.keypoint_fusion.check import HandCheck
 from hand_pose_ros.networks.keypoint_fusion.export import OPSET, export_onnx
 from hand_pose_ros.skeleton import WRIST
+from hand_pose_ros.training.finder_module import look, summary
+from hand_pose_ros.training.finder_targets import finder_batch
 from hand_pose_ros.training.hand_crops import VALIDATION, crop_batch
 from hand_pose_ros.training.keypoint_fusion_module import forward
 from hand_pose_ros.training.shards import ShardStream
@@ -119,9 +122,26 @@ def export_hand(
     return figures
 
 
-def export_finder(network: HandFinderNet, path: Path, about: Mapping[str, str]) -> None:
-    """Write the hand finder as ONNX (batch 1) with its card."""
+def finder_figures(network: HandFinderNet, validation: ShardStream) -> dict[str, str]:
+    """How good a finder is on frame shards, as it stands on the card."""
+    batches = islice(validation.batches(), validation.batches_per_epoch)
+    rng = np.random.default_rng(0)
+    values = summary([look(network.eval(), finder_batch(raw, rng, None)) for _, raw in batches])
+    return {
+        "strongest cell is a hand (within 50 mm)": f"{values['hit']:.3f}",
+        "frames without a hand that have one": f"{values['false']:.3f}",
+        "side right (chance: 0.5)": f"{values['side']:.3f}",
+        "median error of the centre (mm)": f"{values['center_mm']:.1f}",
+    }
+
+
+def export_finder(
+    network: HandFinderNet, path: Path, about: Mapping[str, str], validation: ShardStream | None = None
+) -> None:
+    """Write the hand finder as ONNX (batch 1) with its card; `validation`: frame shards to measure it on."""
     import onnx
+
+    about = {**about, **(finder_figures(network, validation) if validation is not None else {})}
 
     graph = HandFinderGraph(network.cpu().eval()).eval()
     picture = torch.zeros(1, 120, 160, 3, dtype=torch.uint8), torch.zeros(1, 120, 160), torch.ones(1, 4)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from hand_pose_ros.networks.hand_finder import HandFinderNet
 from hand_pose_ros.training.finder_targets import FinderBatch, finder_loss
 from hand_pose_ros.training.optimisation import AveragedModule, Schedule
 
 SCORE = 0.35  # from which a cell counts as a hand in validation
+NEAR = 0.05  # metres within which it is the right place
 CENTER_WEIGHT = 10.0  # a tenth of a metre counts as much as one unit of heat loss
 
 
@@ -26,24 +29,49 @@ class FinderModule(AveragedModule):
         terms = finder_loss(self.run(batch.rgb, batch.depth, batch.intrinsics), batch)
         return {"total": terms["heat"] + terms["side"] + CENTER_WEIGHT * terms["center_m"], **terms}
 
-    @torch.no_grad()
     def validation_step(self, batch: FinderBatch, batch_index: int) -> None:
-        """Of the strongest cell of frames with hands: is it one (within 5 cm), how far off (median), of which side; and
-        how often frames without any have one."""
-        output = self.average.network(batch.rgb, batch.depth, batch.intrinsics)
-        score, cell = torch.sigmoid(output.hand).flatten(1).max(dim=1)
-        rows = torch.arange(len(cell), device=cell.device)
-        side = (output.right.flatten(1)[rows, cell] < 0).long()
-        center = output.center.flatten(2)[rows, :, cell]
-        distance = torch.linalg.vector_norm(center[:, None] - batch.centers, dim=2)
-        error, nearest = distance.masked_fill(~batch.seen, torch.inf).min(dim=1)
-        some, found = batch.seen.any(dim=1), score > SCORE
-        none = (batch.weight == 1).flatten(1).all(dim=1) & ~some
-        hit = some & found & (error < 0.05)
+        """What `look` sees, averaged over batches."""
         values: dict[str, Any] = {
-            "val/hit": hit.sum() / some.sum().clamp(min=1),
-            "val/false": (found & none).sum() / none.sum().clamp(min=1),
-            "val/side": (hit & (side == nearest)).sum() / hit.sum().clamp(min=1),
-            "val/center_mm": 1000 * error[some].median(),
+            f"val/{name}": value for name, value in summary([look(self.average.network, batch)]).items()
         }
         self.log_dict(values, prog_bar=True, batch_size=len(batch.rgb))
+
+
+class Looks(NamedTuple):
+    """The strongest cell of each frame: its score, whose hand it takes it for, the nearest hand that is to be found, how
+    far off that is (m, infinite without one), and whether the frame has such hands, or surely none."""
+
+    score: Tensor
+    side: Tensor
+    nearest: Tensor
+    error: Tensor
+    some: Tensor
+    none: Tensor
+
+
+@torch.no_grad()
+def look(network: nn.Module, batch: FinderBatch) -> Looks:
+    """Run a finder network on a batch."""
+    output = network(batch.rgb, batch.depth, batch.intrinsics)
+    score, cell = torch.sigmoid(output.hand).flatten(1).max(dim=1)
+    rows = torch.arange(len(cell), device=cell.device)
+    side = (output.right.flatten(1)[rows, cell] < 0).long()
+    center = output.center.flatten(2)[rows, :, cell]
+    distance = torch.linalg.vector_norm(center[:, None] - batch.centers, dim=2)
+    error, nearest = distance.masked_fill(~batch.seen, torch.inf).min(dim=1)
+    some = batch.seen.any(dim=1)
+    return Looks(score, side, nearest, error, some, (batch.weight == 1).flatten(1).all(dim=1) & ~some)
+
+
+def summary(looks: Sequence[Looks]) -> dict[str, float]:
+    """Of frames with hands: is the strongest cell one (within `NEAR` m), of which side, how far off (median, mm); and
+    how often frames without any have one."""
+    score, side, nearest, error, some, none = (torch.cat(parts) for parts in zip(*looks, strict=True))
+    found = score > SCORE
+    hit = some & found & (error < NEAR)
+    return {
+        "hit": float(hit.sum() / some.sum().clamp(min=1)),
+        "false": float((found & none).sum() / none.sum().clamp(min=1)),
+        "side": float((hit & (side == nearest)).sum() / hit.sum().clamp(min=1)),
+        "center_mm": float(1000 * error[some].median()) if some.any() else math.nan,
+    }
