@@ -38,8 +38,8 @@ class FinderModule(AveragedModule):
 
 
 class Looks(NamedTuple):
-    """The strongest cell of each frame: its score, whose hand it takes it for, the nearest hand that is to be found, how
-    far off that is (m, infinite without one), and whether the frame has such hands, or surely none."""
+    """The strongest cell of each frame: its score, whose hand it takes it for, the nearest hand that is to be found,
+    how far off that is (m, infinite without one), and whether the frame has such hands, or surely none."""
 
     score: Tensor
     side: Tensor
