@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -119,7 +120,21 @@ def setup(venv: Path, prefix: Path | None, developer: bool = True) -> None:
         _build_interfaces(python, version, builds, wheels)
     if prefix is not None:
         # Always: copying the Python modules is cheap, and only the first time compiles.
-        _build(python, REPOSITORY, builds / "hand_pose_ros_whole", prefix)
+        _build(python, _source_outside(builds), builds / "hand_pose_ros_whole", prefix)
+
+
+def _source_outside(builds: Path) -> Path:
+    """The package's sources, not above the environment: CMake exports no include folder that lies in the source tree,
+    and NumPy's does where the environment stands in the checkout. Then a copy is built.
+    """
+    if REPOSITORY not in builds.parents:
+        return REPOSITORY
+    copy = builds / "source"
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(
+        REPOSITORY, copy, ignore=shutil.ignore_patterns(".*", "build", "install", "log", "out", "data", "runs")
+    )
+    return copy
 
 
 def _build_interfaces(python: Path, version: str, builds: Path, wheels: str) -> None:

@@ -109,7 +109,7 @@ def _pipeline(config: PipelineConfig, known_side: bool) -> tuple[Pipeline, Known
         create_engine(find_model(name), config.engine, config.threads) for name in (config.finder.model, config.model)
     ]
     finder = KnownSideFinder(HandFinder(engines[0], config))
-    return Pipeline(config, finder, KnownSideEstimator(KeypointFusionEstimator(engines[1], config))), finder
+    return Pipeline(config, finder, KnownSideEstimator(KeypointFusionEstimator(engines[1], config), finder)), finder
 
 
 def synthetic_frames(seed: int, count: int, with_color: bool) -> Iterator[tuple[Frame, tuple[Any, ...]]]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from hand_pose_ros.config import PipelineConfig
 from hand_pose_ros.evaluation.detection import MATCH_RADIUS, Hand
-from hand_pose_ros.pipeline.estimator import Estimator, NetworkHand
+from hand_pose_ros.pipeline.estimator import DroppedHand, Estimator, NetworkHand
 from hand_pose_ros.pipeline.pipeline import Finder
 from hand_pose_ros.pipeline.timing import StageTimer
 from hand_pose_ros.skeleton import Side
@@ -41,19 +41,36 @@ class KnownSideFinder:
         return [detection for detection in told if detection is not None]
 
     def _told(self, detection: HandDetection) -> HandDetection | None:
-        gaps = [float(np.linalg.norm(hand.joints.mean(axis=0) - detection.center)) for hand in self.truth]
+        side = self.nearest_side(detection.center)
+        return None if side is None else dataclasses.replace(detection, side=side, side_score=1.0)
+
+    def nearest_side(self, center: FloatArray) -> Side | None:
+        """The side of the true hand nearest to a place (3,) metres; None where there is none near."""
+        gaps = [float(np.linalg.norm(hand.joints.mean(axis=0) - center)) for hand in self.truth]
         if not gaps or min(gaps) > MATCH_RADIUS:
             return None
-        return dataclasses.replace(detection, side=self.truth[int(np.argmin(gaps))].side, side_score=1.0)
+        return self.truth[int(np.argmin(gaps))].side
 
 
 class KnownSideEstimator:
-    """An estimator that never doubts the side it was given."""
+    """An estimator that has no look for the side that the truth does not have at a place.
 
-    def __init__(self, estimator: Estimator) -> None:
+    Args:
+        estimator: gives the hands.
+        finder: holds the true hands.
+    """
+
+    def __init__(self, estimator: Estimator, finder: KnownSideFinder) -> None:
         self._estimator = estimator
+        self._finder = finder
         self.config: PipelineConfig = estimator.config
 
     def estimate(self, frame: Frame, center: FloatArray, side: Side, timer: StageTimer) -> NetworkHand:
-        """See `hand_pose_ros.pipeline.estimator.Estimator.estimate`."""
-        return dataclasses.replace(self._estimator.estimate(frame, center, side, timer), side_score=1.0)
+        """See `hand_pose_ros.pipeline.estimator.Estimator.estimate`.
+
+        Raises:
+            DroppedHand: the nearest true hand is of the other side ("side_known").
+        """
+        if self._finder.nearest_side(center) is side.other:
+            raise DroppedHand("side_known")
+        return self._estimator.estimate(frame, center, side, timer)

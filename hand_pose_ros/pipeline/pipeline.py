@@ -19,7 +19,7 @@ from hand_pose_ros.pipeline.estimator import DroppedHand, Estimator, KeypointFus
 from hand_pose_ros.pipeline.finder import HandFinder
 from hand_pose_ros.pipeline.hand_models import load_hand_models
 from hand_pose_ros.pipeline.meshes import Meshes
-from hand_pose_ros.pipeline.sides import DOUBT, MAX_EVIDENCE, PRIOR, bounded, look_due, side_evidence
+from hand_pose_ros.pipeline.sides import DOUBT, MAX_EVIDENCE, PRIOR, bounded, finder_evidence, look_due, side_evidence
 from hand_pose_ros.pipeline.smoothing import OneEuroFilter
 from hand_pose_ros.pipeline.timing import StageTimer
 from hand_pose_ros.pipeline.tracking import Track, Tracker
@@ -179,6 +179,8 @@ class Pipeline:
         # The finder's centre is coarse: look again with the hand in the middle, from both sides.
         hand = self._estimator.estimate(frame, hand.center, hand.side, timer)
         evidence, other = self._compare_sides(frame, hand, hand.center, timer)
+        told = finder_evidence(detection)
+        evidence = bounded(evidence + (told if hand.side is detection.side else -told))
         # Evidence is for the hand's own side, the prior for the right one.
         if evidence + (self._prior() if hand.side is Side.RIGHT else -self._prior()) < 0:
             hand, evidence = other, -evidence

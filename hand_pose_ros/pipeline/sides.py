@@ -11,11 +11,13 @@ import math
 from typing import Final
 
 from hand_pose_ros.pipeline.estimator import NetworkHand
+from hand_pose_ros.types import HandDetection
 
 # Log-odds per unit of the logarithm of the standard deviations' ratio (0.13 on average where the side is right).
 CERTAINTY_WEIGHT: Final = 10.0
 # Looks at one hand are alike: neither one of them nor many decide for ever.
 MAX_EVIDENCE: Final = 6.0
+MAX_FINDER_EVIDENCE: Final = 1.0
 # Evidence (log-odds) against the side from which it is changed.
 DOUBT: Final = -1.0
 # Evidence that stands for knowing beforehand: that only one side was asked for, or that a person's other hand is known.
@@ -30,6 +32,11 @@ def side_evidence(hand: NetworkHand, other: NetworkHand) -> float:
     certainty = CERTAINTY_WEIGHT * math.log(float(other.joint_std.mean()) / float(hand.joint_std.mean()))
     told = 0.5 * (_logit(hand.side_score) - _logit(other.side_score))
     return bounded(certainty + told)
+
+
+def finder_evidence(detection: HandDetection) -> float:
+    """Log-odds for the side a detection names; the finder sees hands small, so that a clear look outweighs it."""
+    return min(MAX_FINDER_EVIDENCE, _logit(detection.side_score))
 
 
 def bounded(evidence: float) -> float:

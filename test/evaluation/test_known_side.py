@@ -7,10 +7,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pytest
 
 from hand_pose_ros.config import PipelineConfig
 from hand_pose_ros.evaluation.known_side import KnownSideEstimator, KnownSideFinder
-from hand_pose_ros.pipeline.estimator import NetworkHand
+from hand_pose_ros.pipeline.estimator import DroppedHand, NetworkHand
 from hand_pose_ros.pipeline.timing import StageTimer
 from hand_pose_ros.skeleton import Side
 from hand_pose_ros.types import HandDetection
@@ -35,9 +36,14 @@ def test_detections_take_the_nearest_hands_side_or_go() -> None:
     np.testing.assert_array_equal(told[0].center, at(0.02))
 
 
-def test_the_estimator_is_sure_of_the_side() -> None:
+def test_the_estimator_has_no_look_for_the_other_side() -> None:
     hand = NetworkHand(Side.LEFT, np.zeros((21, 3), np.float32), np.ones(21, np.float32), 0.7, 0.1)
-    inner: Any = SimpleNamespace(config=PipelineConfig(), estimate=lambda *_: hand)
+    inner: Any = SimpleNamespace(config=PipelineConfig(), estimate=lambda *_: hand, find=lambda *_: [])
+    finder = KnownSideFinder(inner)
+    finder.truth = [SimpleNamespace(side=Side.LEFT, joints=np.broadcast_to(at(0.0), (21, 3)))]
+    estimator = KnownSideEstimator(inner, finder)
     frame: Any = None
-    told = KnownSideEstimator(inner).estimate(frame, at(0.0), Side.LEFT, StageTimer())
-    assert (told.side_score, told.score, told.side) == (1.0, 0.7, Side.LEFT)
+    assert estimator.estimate(frame, at(0.01), Side.LEFT, StageTimer()) is hand
+    assert estimator.estimate(frame, at(1.0), Side.RIGHT, StageTimer()) is hand
+    with pytest.raises(DroppedHand, match="side_known"):
+        estimator.estimate(frame, at(0.01), Side.RIGHT, StageTimer())

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from hand_pose_ros.pipeline.estimator import NetworkHand
-from hand_pose_ros.pipeline.sides import MAX_EVIDENCE, bounded, look_due, side_evidence
+from hand_pose_ros.pipeline.sides import MAX_EVIDENCE, bounded, finder_evidence, look_due, side_evidence
 from hand_pose_ros.skeleton import Side
+from hand_pose_ros.types import HandDetection
 
 
 def look(side: Side, std: float, side_score: float = 0.5) -> NetworkHand:
@@ -32,6 +33,12 @@ def test_smaller_deviation_and_the_networks_word_count(
     evidence = side_evidence(right, left)
     assert np.sign(round(evidence, 6)) == sign
     assert side_evidence(left, right) == pytest.approx(-evidence)
+
+
+@pytest.mark.parametrize(("side_score", "evidence"), [(0.5, 0.0), (0.6, 0.405), (1.0, 1.0)])
+def test_the_finders_side_counts_a_little(side_score: float, evidence: float) -> None:
+    detection = HandDetection(Side.RIGHT, np.zeros(3, np.float32), 1.0, side_score)
+    assert finder_evidence(detection) == pytest.approx(evidence, abs=1e-3)
 
 
 def test_evidence_is_bounded() -> None:
