@@ -21,7 +21,7 @@ MAX_FINDER_EVIDENCE: Final = 1.0
 # Evidence (log-odds) against the side from which it is changed.
 DOUBT: Final = -1.0
 # Evidence that stands for knowing beforehand: that only one side was asked for, or that a person's other hand is known.
-PRIOR: Final = 3.0
+PRIOR: Final = 2.0
 # Frames after the detection in which a followed hand is looked at from both sides, and the period after those.
 EARLY_LOOKS: Final = (1, 2, 4, 7)
 LATE_PERIOD: Final = 15
