@@ -131,9 +131,14 @@ def _source_outside(builds: Path) -> Path:
         return REPOSITORY
     copy = builds / "source"
     shutil.rmtree(copy, ignore_errors=True)
-    shutil.copytree(
-        REPOSITORY, copy, ignore=shutil.ignore_patterns(".*", "build", "install", "log", "out", "data", "runs")
-    )
+    copy.mkdir(parents=True)
+    for item in REPOSITORY.iterdir():
+        if item.name.startswith(".") or item.name in ("build", "install", "log", "out", "data", "runs"):
+            continue
+        if item.is_dir():
+            shutil.copytree(item, copy / item.name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy2(item, copy / item.name)
     return copy
 
 
