@@ -39,8 +39,8 @@ test-jazzy:
 	. .venv-jazzy/ros_env.sh && .venv-jazzy/bin/python -m pytest test/launch
 
 bench: dev
-	.venv-dev/bin/python -m benchmarks.pipeline --json out/bench/pipeline.json
+	.venv-dev/bin/python -m benchmarks.pipeline --peer --threads 1 --json out/bench/pipeline.json
 	.venv-dev/bin/python -m benchmarks.real_frames --out out/bench/real_frames
 
 clean:
-	rm -rf .venv .venv-dev .venv-jazzy .cache build install log out .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .venv-dev .venv-jazzy .venv-mediapipe .cache build install log out .mypy_cache .ruff_cache .pytest_cache
