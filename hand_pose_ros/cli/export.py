@@ -22,6 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--check", type=Path, help="checkpoint of hand_check: it then tells score and side (pose networks)"
     )
+    parser.add_argument(
+        "--save-weights", type=Path, metavar="FILE.pt", help="also the averaged weights, for `hand_pose train --init`"
+    )
     parser.add_argument("--batches", type=int, default=64, help="validation batches (default: 64)")
     parser.add_argument("--data", default="synthetic, `hand_pose synth`", help="what it was trained on, for the card")
     parser.add_argument("--command", dest="training", default="", help="how it was trained, for the card")
@@ -52,6 +55,8 @@ def run(args: argparse.Namespace) -> int:
         stream = shards.ShardStream(args.validation, recipes.batch_size(args.recipe), 0) if args.validation else None
     except (RuntimeError, shards.ShardError) as error:
         raise UsageError(f"{args.checkpoint}: {error}") from error
+    if args.save_weights is not None:
+        training.save_weights(network, args.save_weights)
     about = {"data": args.data, **({"command": args.training} if args.training else {})}
     if finder:
         deploy.export_finder(network, args.out, about, stream)

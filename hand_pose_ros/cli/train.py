@@ -23,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--learning-rate", type=float, default=8e-4, help="peak of the schedule (default: 0.0008)")
     parser.add_argument("--minutes", type=float, default=0.0, help="stop after this long, to be resumed; 0: never")
+    parser.add_argument("--init", type=Path, metavar="FILE.pt", help="weights to start from (models/weights)")
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint in --out")
     parser.add_argument("--validate-every", type=int, default=500, help="steps between validations (default: 500)")
     parser.add_argument("--seed", type=int, default=0)
@@ -35,6 +36,8 @@ def run(args: argparse.Namespace) -> int:
     for folder in (*args.data, args.validation):
         if not folder.is_dir():
             raise UsageError(f"{folder}: expected a folder of shards; make them with `hand_pose synth`")
+    if args.init is not None and not args.init.is_file():
+        raise UsageError(f"--init {args.init}: no such file; `hand_pose export --save-weights` writes one")
     if args.samples < 1 or args.steps < 0 or args.learning_rate <= 0 or args.validate_every < 1:
         raise UsageError("--samples and --validate-every: at least 1; --steps: 0 or more; --learning-rate: above 0")
     recipes = load("hand_pose_ros.training.recipes")
@@ -49,6 +52,7 @@ def run(args: argparse.Namespace) -> int:
         seed=args.seed,
         threads=args.threads,
         accelerator=args.accelerator,
+        initial=args.init,
     )
     try:
         checkpoint = recipes.run_recipe(

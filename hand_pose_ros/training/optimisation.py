@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,6 +50,11 @@ class AveragedModule(lightning.LightningModule):
         self.schedule = schedule
         # Kept out of the module tree: its state is the network's own.
         self._run = [torch.compile(self.network) if compile_network else self.network]
+
+    def start_from(self, weights: Mapping[str, Tensor]) -> None:
+        """Take the network's weights from a state dict, for the network and its average."""
+        self.network.load_state_dict(weights)
+        self.average.network.load_state_dict(weights)
 
     @property
     def run(self) -> Any:

@@ -38,6 +38,7 @@ class RunSettings:
         seed: of shuffling and augmentation.
         threads: CPU threads of torch; 0 leaves its default.
         accelerator: as Lightning names it ("auto", "cpu", "gpu").
+        initial: weights to start from (`hand_pose export --save-weights`); not read when a checkpoint is resumed.
     """
 
     out: Path
@@ -48,6 +49,7 @@ class RunSettings:
     seed: int = 0
     threads: int = 0
     accelerator: str = "auto"
+    initial: Path | None = None
 
 
 class StepDataset(IterableDataset[Any]):
@@ -74,7 +76,7 @@ def train(
     """Train (or go on training) and return the checkpoint's path.
 
     Raises:
-        FileNotFoundError: `resume` is asked for and there is a folder but no checkpoint in it.
+        RuntimeError: `settings.initial` holds the weights of another network; the text lists what differs.
     """
     if settings.threads:
         torch.set_num_threads(settings.threads)
@@ -82,6 +84,8 @@ def train(
     checkpoint = settings.out / CHECKPOINT
     resume = checkpoint if settings.resume and checkpoint.exists() else None
     start = _steps_done(resume) if resume else 0
+    if settings.initial is not None and resume is None:
+        module.start_from(torch.load(settings.initial, map_location="cpu", weights_only=True))
     _log.info("training from step %d of %d", start, settings.steps)
     loader = DataLoader(StepDataset(training, assemble, start, settings.seed, None), batch_size=None)
     check = StepDataset(validation, assemble_validation, 0, settings.seed, validation.batches_per_epoch)
@@ -128,3 +132,9 @@ def load_averaged(module: AveragedModule, checkpoint: Path) -> torch.nn.Module:
     state = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
     module.load_state_dict(state)
     return module.average.network
+
+
+def save_weights(network: torch.nn.Module, path: Path) -> None:
+    """Write a network's weights alone, for `RunSettings.initial`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save(network.state_dict(), path)

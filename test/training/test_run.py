@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from hand_pose_ros.training.average import WeightAverage
 from hand_pose_ros.training.optimisation import AveragedModule, Schedule
-from hand_pose_ros.training.run import RunSettings, load_averaged, train
+from hand_pose_ros.training.run import RunSettings, load_averaged, save_weights, train
 from hand_pose_ros.training.shards import Batch, ShardStream
 
 
@@ -79,3 +79,16 @@ def test_the_average_follows_the_weights() -> None:
     assert torch.allclose(average.network.weight, torch.tensor(1.1))
     assert int(average.network.num_batches_tracked) == 7
     assert not any(parameter.requires_grad for parameter in average.parameters())
+
+
+def test_a_training_can_start_from_saved_weights(shards: Path, tmp_path: Path) -> None:
+    first = fit(shards, tmp_path / "first", 60, resume=False)
+    save_weights(first, tmp_path / "first.pt")
+    module = Line(Schedule(steps=1, learning_rate=0.0))
+    stream = ShardStream(shards, 4, seed=0)
+    settings = RunSettings(tmp_path / "second", 1, initial=tmp_path / "first.pt", accelerator="cpu")
+    train(module, stream, stream, noisy, noisy, settings)
+    for a, b in zip(first.state_dict().values(), module.average.network.state_dict().values(), strict=True):
+        assert torch.allclose(a, b)
+    with pytest.raises(RuntimeError, match="Unexpected key"):
+        module.start_from({"other": torch.zeros(1)})
