@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import pickle
 import zipfile
+from abc import abstractmethod
 from pathlib import Path
 from typing import Any, Final
 
@@ -51,8 +52,9 @@ class _Record:
             raise ModelFileError(f"expected the state of a {type(self).__name__} as a dict, got {type(state)}")
         self.state = state
 
+    @abstractmethod
     def array(self) -> NDArray[Any]:
-        raise NotImplementedError
+        """The numbers it stands for."""
 
 
 class _Sparse(_Record):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -61,9 +62,9 @@ class AveragedModule(lightning.LightningModule):
         """The network as it is trained (compiled or not)."""
         return self._run[0]
 
+    @abstractmethod
     def loss(self, batch: Any) -> dict[str, Tensor]:
         """Loss terms of a batch; "total" is descended."""
-        raise NotImplementedError
 
     def training_step(self, batch: Any, batch_index: int) -> Tensor:
         """One optimiser step's loss."""
