@@ -77,18 +77,26 @@ def crop_hand(frame: Frame, center: FloatArray, size: float, side: Side = Side.R
     camera = mirror_intrinsics(frame.intrinsics) if mirrored else frame.intrinsics
     middle = mirror_points(center) if mirrored else center
     matrix = crop_matrix(camera, middle, size, pixels)
-    warp = matrix[:2].copy()
-    if mirrored:
-        warp[0, 2] += warp[0, 0] * (camera.width - 1)
-        warp[0, 0] *= -1
+    warp = matrix @ flip_pixels(camera.width) if mirrored else matrix
+    rgb, depth = sample_crop(frame, warp, pixels)
+    cube = np.full(3, size, dtype=np.float32)
+    return Crop(rgb, depth, middle.astype(np.float32), matrix, cube, camera, mirrored)
+
+
+def flip_pixels(width: int) -> DoubleArray:
+    """The affine map (3, 3) of pixels when an image of this width is flipped left to right."""
+    return np.array([[-1.0, 0.0, width - 1.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+
+
+def sample_crop(frame: Frame, warp: DoubleArray, pixels: int = CROP_SIZE) -> tuple[ByteArray, FloatArray]:
+    """Colour (pixels, pixels, 3) and depth (pixels, pixels) of a frame under `warp` (3, 3), image pixel -> crop pixel."""
     square = (pixels, pixels)
     if frame.color is None:
         rgb = np.zeros((*square, 3), dtype=np.uint8)
     else:
-        rgb = np.asarray(cv2.warpAffine(frame.color, warp, square, flags=cv2.INTER_LINEAR), dtype=np.uint8)
+        rgb = np.asarray(cv2.warpAffine(frame.color, warp[:2], square, flags=cv2.INTER_LINEAR), dtype=np.uint8)
     if frame.depth is None:
         depth = np.zeros(square, dtype=np.float32)
     else:
-        depth = np.asarray(cv2.warpAffine(frame.depth, warp, square, flags=cv2.INTER_NEAREST), dtype=np.float32)
-    cube = np.full(3, size, dtype=np.float32)
-    return Crop(rgb, depth, middle.astype(np.float32), matrix, cube, camera, mirrored)
+        depth = np.asarray(cv2.warpAffine(frame.depth, warp[:2], square, flags=cv2.INTER_NEAREST), dtype=np.float32)
+    return rgb, depth

@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hand_pose_ros.geometry.crop import CROP_SIZE, crop_hand, mirror_points
-from hand_pose_ros.skeleton import NUM_JOINTS, Side
+from hand_pose_ros.geometry.camera import mirror_intrinsics
+from hand_pose_ros.geometry.crop import CROP_SIZE, crop_matrix, flip_pixels, mirror_points, sample_crop
+from hand_pose_ros.skeleton import NUM_JOINTS
 from hand_pose_ros.training.shards import Batch
-from hand_pose_ros.types import FloatArray, Frame, Intrinsics
+from hand_pose_ros.types import DoubleArray, FloatArray, Frame, Intrinsics
 
 
 @dataclass(frozen=True)
@@ -21,11 +22,13 @@ class CropAugmentation:
 
     The centre is displaced by a normal error of `center_std` per axis (cut at twice that), as a finder or a moving
     track displaces it; the cube's edge is `cube_size` times a factor within `scale`. `wrong_side` of the crops are
-    mirrored, so that they show a hand of the side that is not expected.
+    mirrored, so that they show a hand of the side that is not expected. The camera is rolled about its optical axis by
+    a normal angle of `roll_std` (radians), which is exact: the joints turn with the image and keep their depths.
     """
 
     cube_size: float = 0.25
     wrong_side: float = 0.12
+    roll_std: float = 0.5
     center_std: float = 0.012
     scale: tuple[float, float] = (0.88, 1.15)
     no_color: float = 0.35
@@ -38,6 +41,7 @@ class CropAugmentation:
 # For validation: a centre as coarse as a finder's, nothing else.
 VALIDATION = CropAugmentation(
     wrong_side=0.0,
+    roll_std=0.0,
     center_std=0.008,
     scale=(1.0, 1.0),
     no_color=0.0,
@@ -87,13 +91,18 @@ def crop_batch(batch: Batch, rng: np.random.Generator, augmentation: CropAugment
     is_hand = ~batch["negative"].astype(bool) | wrong_side
     mirrored = (rng.random(count) < augmentation.wrong_side) & is_hand & ~wrong_side
     for n in range(count):
+        frame = _as_frame(batch, n)
         middle = _displaced(batch["center"][n].astype(np.float32), rng, augmentation)
         size = augmentation.cube_size * rng.uniform(*augmentation.scale)
-        crop = crop_hand(_as_frame(batch, n), middle, size, Side.LEFT if mirrored[n] else Side.RIGHT)
-        if crop.mirrored:
-            joints[n], intrinsics[n, 2] = mirror_points(joints[n]), crop.intrinsics.cx
-        rgb[n], depth[n], center[n], cube[n] = crop.rgb, crop.depth, crop.center, crop.cube
-        matrix[n] = crop.matrix
+        camera, flip = frame.intrinsics, np.eye(3)
+        if mirrored[n]:
+            camera, flip = mirror_intrinsics(camera), flip_pixels(camera.width)
+            joints[n], middle, intrinsics[n, 2] = mirror_points(joints[n]), mirror_points(middle), camera.cx
+        turn, turn_pixels = _roll(camera, rng.normal() * augmentation.roll_std)
+        joints[n], middle = joints[n] @ turn.T, turn @ middle
+        matrix[n] = crop_matrix(camera, middle, size)
+        rgb[n], depth[n] = sample_crop(frame, matrix[n] @ turn_pixels @ flip)
+        center[n], cube[n] = middle, size
     _vary_depth(depth, rng, augmentation)
     return CropBatch(
         rgb=_vary_color(rgb, rng, augmentation),
@@ -106,6 +115,14 @@ def crop_batch(batch: Batch, rng: np.random.Generator, augmentation: CropAugment
         is_hand=torch.from_numpy(is_hand),
         expected_side=torch.from_numpy(~(wrong_side | mirrored)),
     )
+
+
+def _roll(camera: Intrinsics, angle: float) -> tuple[DoubleArray, DoubleArray]:
+    """A turn about the optical axis: of camera points (3, 3), and of pixels (3, 3)."""
+    c, s = np.cos(angle), np.sin(angle)
+    turn = np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
+    k = np.array([[camera.fx, 0.0, camera.cx], [0.0, camera.fy, camera.cy], [0.0, 0.0, 1.0]])
+    return turn, k @ turn @ np.linalg.inv(k)
 
 
 def _as_frame(batch: Batch, n: int) -> Frame:
