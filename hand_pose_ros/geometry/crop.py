@@ -89,7 +89,7 @@ def flip_pixels(width: int) -> DoubleArray:
 
 
 def sample_crop(frame: Frame, warp: DoubleArray, pixels: int = CROP_SIZE) -> tuple[ByteArray, FloatArray]:
-    """Colour (pixels, pixels, 3) and depth (pixels, pixels) of a frame under `warp` (3, 3), image pixel -> crop pixel."""
+    """Colour (pixels, pixels, 3) and depth (pixels, pixels) of a frame; `warp` (3, 3) takes image to crop pixels."""
     square = (pixels, pixels)
     if frame.color is None:
         rgb = np.zeros((*square, 3), dtype=np.uint8)

@@ -99,7 +99,7 @@ def crop_batch(batch: Batch, rng: np.random.Generator, augmentation: CropAugment
             camera, flip = mirror_intrinsics(camera), flip_pixels(camera.width)
             joints[n], middle, intrinsics[n, 2] = mirror_points(joints[n]), mirror_points(middle), camera.cx
         turn, turn_pixels = _roll(camera, rng.normal() * augmentation.roll_std)
-        joints[n], middle = joints[n] @ turn.T, turn @ middle
+        joints[n], middle = joints[n] @ turn.T, (turn @ middle).astype(np.float32)
         matrix[n] = crop_matrix(camera, middle, size)
         rgb[n], depth[n] = sample_crop(frame, matrix[n] @ turn_pixels @ flip)
         center[n], cube[n] = middle, size
