@@ -43,7 +43,9 @@ def test_a_hidden_hand_is_neither_a_hand_nor_none() -> None:
 
 
 def test_flipping_swaps_sides_and_mirrors_the_place() -> None:
-    always = FinderAugmentation(flip=1.0, no_color=0.0, no_depth=0.0, color_gain=0.0)
+    always = FinderAugmentation(
+        flip=1.0, zoom=(1.0, 1.0), shift=0.0, turn_std=0.0, no_color=0.0, no_depth=0.0, color_gain=0.0
+    )
     raw = batch_of_one((0.2, 0.1, 0.8))
     batch = finder_batch(raw, np.random.default_rng(0), always)
     plain = finder_batch(raw, np.random.default_rng(0), None)
@@ -51,6 +53,23 @@ def test_flipping_swaps_sides_and_mirrors_the_place() -> None:
     assert torch.allclose(batch.heat[0].flip(1), plain.heat[0], atol=1e-4)
     assert set(batch.slot[batch.near].tolist()) == {1}
     assert torch.equal(batch.rgb.flip(3), plain.rgb)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_hand_s_place_in_the_picture_moves_with_the_camera(seed: int) -> None:
+    raw = batch_of_one((0.04, -0.03, 0.8))
+    raw["color"][:] = 0
+    raw["color"][0, 53:56, 86:89] = 255  # where the centre projects to: (87, 53.9)
+    moved = FinderAugmentation(flip=0.5, no_color=0.0, no_depth=0.0, color_gain=0.0)
+    batch = finder_batch(raw, np.random.default_rng(seed), moved)
+    slot = int(torch.argmax(batch.seen[0].int()))
+    x, y, z = batch.centers[0, slot].tolist()
+    fx, fy, cx, cy = batch.intrinsics[0].tolist()
+    bright = batch.rgb[0].mean(0)
+    rows, columns = torch.meshgrid(torch.arange(120.0), torch.arange(160.0), indexing="ij")
+    assert bright.max() > 0.5 and z == pytest.approx(0.8)
+    assert float((bright * columns).sum() / bright.sum()) == pytest.approx(x / z * fx + cx, abs=0.8)
+    assert float((bright * rows).sum() / bright.sum()) == pytest.approx(y / z * fy + cy, abs=0.8)
 
 
 def test_a_perfect_answer_costs_next_to_nothing_and_learning_moves_towards_it() -> None:

@@ -52,6 +52,29 @@ def test_variation_hides_colour_and_punches_holes_as_often_as_it_says() -> None:
     assert float(plain.rgb.min()) > 0 and torch.allclose(plain.depth, torch.tensor(0.6))
 
 
+@pytest.mark.parametrize("wrong_side", [0.0, 1.0])
+def test_a_rolled_camera_sees_the_joints_where_the_picture_shows_them(wrong_side: float) -> None:
+    data = raw(1)
+    data["joints"][0, :] = (0.03, -0.02, 0.6)
+    focal = float(data["intrinsics"][0, 0])
+    u, v = round(79.5 + 0.03 / 0.6 * focal), round(79.5 - 0.02 / 0.6 * focal)
+    data["color"][:] = 0
+    data["color"][0, v - 1 : v + 2, u - 1 : u + 2] = 255
+    rolled = dataclasses.replace(VALIDATION, roll_std=1.0, wrong_side=wrong_side)
+    angles = []
+    for seed in range(5):
+        batch = crop_batch(data, np.random.default_rng(seed), rolled)
+        x, y, z = batch.joints[0, 0].tolist()
+        fx, fy, cx, cy = batch.intrinsics[0].tolist()
+        expected = batch.crop_matrix[0].double() @ torch.tensor([x / z * fx + cx, y / z * fy + cy, 1.0]).double()
+        bright = batch.rgb[0].mean(0)
+        rows, columns = torch.meshgrid(torch.arange(128.0), torch.arange(128.0), indexing="ij")
+        assert float((bright * columns).sum() / bright.sum()) == pytest.approx(float(expected[0]), abs=0.8)
+        assert float((bright * rows).sum() / bright.sum()) == pytest.approx(float(expected[1]), abs=0.8)
+        angles.append(float(np.arctan2(y, x)))
+    assert np.ptp(angles) > 0.3  # it did roll
+
+
 def test_the_same_generator_gives_the_same_batch() -> None:
     first, second = (crop_batch(raw(), np.random.default_rng(7), CropAugmentation()) for _ in range(2))
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
