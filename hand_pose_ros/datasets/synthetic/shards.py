@@ -19,7 +19,7 @@ import argparse
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
@@ -103,17 +103,28 @@ def _process_renderer() -> Renderer:
     return _renderer
 
 
-def make_records(kind: str, seed: int, index: int, count: int, config: SyntheticConfig) -> Iterator[Arrays]:
-    """The samples of one shard, one after the other."""
-    from hand_pose_ros.datasets.synthetic.samples import frame_sample, hand_crop_sample
+def crop_records(rngs: Sequence[np.random.Generator], config: SyntheticConfig) -> Iterator[Arrays]:
+    """One crop per generator; each depends on its own generator alone."""
+    from hand_pose_ros.datasets.synthetic.samples import hand_crop_sample
 
     renderer = _process_renderer()
-    for number in range(count):
-        rng = np.random.default_rng([seed, KINDS.index(kind), index, number])
-        if kind == "crops":
-            yield crop_record(hand_crop_sample(renderer, rng, config))
-        else:
-            yield frame_record(frame_sample(renderer, rng, config))
+    for rng in rngs:
+        yield crop_record(hand_crop_sample(renderer, rng, config))
+
+
+def frame_records(rngs: Sequence[np.random.Generator], config: SyntheticConfig) -> Iterator[Arrays]:
+    """One whole frame per generator; each depends on its own generator alone."""
+    from hand_pose_ros.datasets.synthetic.samples import frame_sample
+
+    renderer = _process_renderer()
+    for rng in rngs:
+        yield frame_record(frame_sample(renderer, rng, config))
+
+
+def make_records(kind: str, seed: int, index: int, count: int, config: SyntheticConfig) -> Iterator[Arrays]:
+    """The samples of one shard, one after the other."""
+    rngs = [np.random.default_rng([seed, KINDS.index(kind), index, number]) for number in range(count)]
+    return crop_records(rngs, config) if kind == "crops" else frame_records(rngs, config)
 
 
 def write_shard(out: Path, kind: str, seed: int, index: int, count: int, config: SyntheticConfig) -> Path:
@@ -132,6 +143,12 @@ def write_shard(out: Path, kind: str, seed: int, index: int, count: int, config:
         np.save(partial / f"{name}.npy", array)
     partial.rename(folder)
     return folder
+
+
+def one_thread_each() -> None:
+    """Set the environment of worker processes: llvmpipe and BLAS would start a thread per core in every one."""
+    for variable in ("LP_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(variable, "1")
 
 
 def shard_sizes(count: int) -> list[int]:
@@ -160,9 +177,7 @@ def write_shards(
     todo = [
         (index, size) for index, size in enumerate(shard_sizes(count)) if not (out / f"{kind}-{index:06d}").exists()
     ]
-    # llvmpipe and BLAS would start a thread per core in every worker.
-    for variable in ("LP_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ.setdefault(variable, "1")
+    one_thread_each()
     # OpenGL contexts do not survive a fork.
     with ProcessPoolExecutor(max_workers=workers, mp_context=get_context("spawn")) as pool:
         jobs = [pool.submit(write_shard, out, kind, seed, index, size, config) for index, size in todo]

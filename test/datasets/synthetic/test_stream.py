@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+from hand_pose_ros.datasets.synthetic import shards, stream
+from hand_pose_ros.datasets.synthetic.renderer import Renderer
+from hand_pose_ros.datasets.synthetic.spec import SyntheticConfig
+from hand_pose_ros.datasets.synthetic.stream import CropStream
+
+CONFIG = SyntheticConfig(negatives=0.3)
+
+
+@pytest.fixture(autouse=True)
+def _shared_renderer(renderer: Renderer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shards, "_renderer", renderer)
+
+
+def taken(made: CropStream, count: int, start: int = 0, step: int = 1) -> list[tuple[int, stream.Batch]]:
+    return list(itertools.islice(made.batches(start, step), count))
+
+
+def test_a_stream_has_the_arrays_of_a_shard() -> None:
+    [(_, batch)] = taken(CropStream(CONFIG, 3, batch_size=2), 1)
+    [record] = list(shards.make_records("crops", 0, 0, 1, CONFIG))
+    assert {name: (array.shape[1:], array.dtype) for name, array in batch.items()} == {
+        name: (value.shape, value.dtype) for name, value in record.items()
+    }
+
+
+def test_samples_depend_on_seed_and_place_only() -> None:
+    """Whatever the batch size and wherever it is started."""
+    by_two, by_three = taken(CropStream(CONFIG, 3, batch_size=2), 3), taken(CropStream(CONFIG, 3, batch_size=3), 2)
+    later = taken(CropStream(CONFIG, 3, batch_size=2), 1, start=2)
+    skipping = taken(CropStream(CONFIG, 3, batch_size=2), 2, start=0, step=2)
+    assert [number for number, _ in skipping] == [0, 2]
+    for name in by_two[0][1]:
+        whole = np.concatenate([batch[name] for _, batch in by_two])
+        assert np.array_equal(whole, np.concatenate([batch[name] for _, batch in by_three]))
+        assert np.array_equal(whole[4:], later[0][1][name])
+        assert np.array_equal(whole[4:], skipping[1][1][name])
+    assert len({color.tobytes() for color in np.concatenate([b["color"] for _, b in by_two])}) == 6
+    other = taken(CropStream(CONFIG, 4, batch_size=2), 1)
+    assert not np.array_equal(other[0][1]["color"], by_two[0][1]["color"])
+
+
+def test_workers_draw_the_same() -> None:
+    alone = taken(CropStream(CONFIG, 5, batch_size=3), 3, start=1)
+    with CropStream(CONFIG, 5, workers=1, batch_size=3, ahead=2) as made:
+        shared = taken(made, 3, start=1)
+    assert [number for number, _ in shared] == [1, 2, 3]
+    for (_, first), (_, second) in zip(alone, shared, strict=True):
+        assert all(np.array_equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize(("change", "value"), [("workers", -1), ("batch_size", 0), ("ahead", -1)])
+def test_impossible_streams_are_refused(change: str, value: int) -> None:
+    with pytest.raises(ValueError, match=change):
+        CropStream(CONFIG, 0, **{change: value})
