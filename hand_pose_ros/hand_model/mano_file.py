@@ -7,8 +7,6 @@ records of their data (neither package is needed), and any other global is refus
 
 from __future__ import annotations
 
-import io
-import pickle
 import zipfile
 from abc import abstractmethod
 from pathlib import Path
@@ -17,6 +15,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from hand_pose_ros.hand_model.safe_pickle import UnreadablePickle, UnsafePickle, load_pickle, numpy_globals
 from hand_pose_ros.types import InvalidData
 
 # Names of `HandModel`'s arrays, and what MANO calls them.
@@ -93,31 +92,10 @@ def _reconstructor(cls: Any, base: Any, state: Any) -> Any:
     return cls()
 
 
-def _latin1_bytes(text: str, encoding: str = "latin1") -> bytes:
-    """How Python 3 pickles bytes in the old protocols."""
-    return text.encode("latin1")
-
-
-def _numpy_reconstruct() -> Any:
-    # Private, but its name is part of the pickle format; numpy 2 moved it.
-    return np.ndarray(0).__reduce__()[0]
-
-
-def _numpy_scalar() -> Any:
-    return np.float64(0).__reduce__()[0]
-
-
 def _allowed() -> dict[tuple[str, str], Any]:
-    table: dict[tuple[str, str], Any] = {
-        ("numpy", "ndarray"): np.ndarray,
-        ("numpy", "dtype"): np.dtype,
-        ("_codecs", "encode"): _latin1_bytes,
-        ("chumpy.ch", "Ch"): _Chumpy,
-        ("chumpy.reordering", "Select"): _Chumpy,
-    }
-    for module in ("numpy.core.multiarray", "numpy._core.multiarray"):
-        table[module, "_reconstruct"] = _numpy_reconstruct()
-        table[module, "scalar"] = _numpy_scalar()
+    table = numpy_globals()
+    table["chumpy.ch", "Ch"] = _Chumpy
+    table["chumpy.reordering", "Select"] = _Chumpy
     for module in ("scipy.sparse.csc", "scipy.sparse._csc", "scipy.sparse"):
         table[module, "csc_matrix"] = _Sparse
     for module in ("copy_reg", "copyreg"):
@@ -128,19 +106,7 @@ def _allowed() -> dict[tuple[str, str], Any]:
     return table
 
 
-class _ArrayUnpickler(pickle.Unpickler):
-    """Builds arrays and records; refuses every other global."""
-
-    _table = _allowed()
-
-    def find_class(self, module: str, name: str) -> Any:
-        try:
-            return self._table[module, name]
-        except KeyError:
-            raise ModelFileError(
-                f"refused: the pickle asks for the global {module}.{name}; a hand model holds numpy arrays, "
-                "scipy csc_matrix and chumpy arrays only. Do not trust this file, or convert it to .npz yourself"
-            ) from None
+_TABLE: Final = _allowed()
 
 
 def as_array(value: Any) -> NDArray[Any]:
@@ -152,11 +118,15 @@ def as_array(value: Any) -> NDArray[Any]:
 
 def _load_pickle(path: Path) -> dict[str, Any]:
     try:
-        content = _ArrayUnpickler(io.BytesIO(path.read_bytes()), encoding="latin1").load()
+        content = load_pickle(path.read_bytes(), _TABLE)
     except ModelFileError as error:
         raise ModelFileError(f"{path}: {error}") from None
-    # What the unpickler raises on bytes that are no pickle, or calls that do not fit.
-    except (pickle.UnpicklingError, EOFError, AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+    except UnsafePickle as error:
+        raise ModelFileError(
+            f"{path}: refused: {error}; a hand model holds numpy arrays, scipy csc_matrix and chumpy arrays only. "
+            "Do not trust this file, or convert it to .npz yourself"
+        ) from None
+    except UnreadablePickle as error:
         raise ModelFileError(
             f"{path}: not a readable pickle ({error}); expected MANO_RIGHT.pkl or MANO_LEFT.pkl, downloaded whole"
         ) from error
@@ -175,15 +145,37 @@ def _load_npz(path: Path) -> dict[str, Any]:
         ) from error
 
 
+def _load(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise ModelFileError(f"{path}: no such file; expected MANO_RIGHT.pkl, MANO_LEFT.pkl or an .npz of its arrays")
+    return _load_npz(path) if path.suffix == ".npz" else _load_pickle(path)
+
+
+def read_pose_basis(path: Path) -> tuple[NDArray[Any], NDArray[Any]]:
+    """MANO's mean pose (45,) and PCA basis (45, 45), rows are components: pose = mean + coefficients @ basis.
+
+    Raises:
+        ModelFileError: the file cannot be read, or has no such basis.
+    """
+    content = _load(path)
+    parts = []
+    for name, shape in (("hands_mean", (45,)), ("hands_components", (45, 45))):
+        value = as_array(content[name]) if name in content else np.zeros(0)
+        if value.size != np.prod(shape) or value.dtype.kind not in "fiu":
+            raise ModelFileError(
+                f"{path}: expected '{name}' as {shape} numbers, got {value.shape}; is it MANO's own file?"
+            )
+        parts.append(value.reshape(shape).astype(np.float32))
+    return parts[0], parts[1]
+
+
 def read_model_file(path: Path) -> dict[str, NDArray[Any]]:
     """The arrays of a hand model file (.pkl or .npz), with `HandModel`'s names, dtypes and shapes.
 
     Accepts MANO's names (f, kintree_table, hands_mean) and ours; keeps the first 10 shape directions; `tips` is present
     only where the file has it. Raises `ModelFileError`.
     """
-    if not path.is_file():
-        raise ModelFileError(f"{path}: no such file; expected MANO_RIGHT.pkl, MANO_LEFT.pkl or an .npz of its arrays")
-    content = _load_npz(path) if path.suffix == ".npz" else _load_pickle(path)
+    content = _load(path)
     arrays: dict[str, NDArray[Any]] = {}
     for key in MODEL_KEYS:
         name = key if key in content else MANO_NAMES.get(key, key)
