@@ -90,8 +90,8 @@ def keypoint_fusion_loss(
 ) -> dict[str, Tensor]:
     """All terms, weighted, and their sum under "total".
 
-    Names: pixel_depth, pixel_rgb, joints_depth, joints_rgb (AWR), refined_1, final_1, ..., spatial_1, ..., presence,
-    side.
+    Names: pixel_depth, pixel_rgb, joints_depth, joints_rgb (AWR), refined_1, ..., final_1, ..., spatial_1, ...,
+    presence, side. A part of the network that does not exist has no term.
     """
     config = KeypointFusionLossConfig() if config is None else config
     pixel_centre = 0.0 if config.variant == "authors" else 0.5
@@ -99,9 +99,9 @@ def keypoint_fusion_loss(
     has_joints = targets.has_joints.to(uvd.dtype)
     has_depth = (awr.foreground(output.depth_small).sum(dim=(1, 2)) > 0).to(uvd.dtype)
     terms = _branch_terms(output, uvd, has_joints * has_depth, has_joints * has_depth * output.has_rgb, config)
-    for stage, (refined, final) in enumerate(zip(output.refined, output.final, strict=True), start=1):
-        terms[f"refined_{stage}"] = config.joints * smooth_l1(refined, targets.joints, has_joints)
-        terms[f"final_{stage}"] = config.joints * smooth_l1(final, targets.joints, has_joints)
+    for name, poses in (("refined", output.refined), ("final", output.final)):
+        for stage, pose in enumerate(poses, start=1):
+            terms[f"{name}_{stage}"] = config.joints * smooth_l1(pose, targets.joints, has_joints)
     for stage, weights in enumerate(output.spatial_weights, start=1):
         sigma = config.heat_sigmas[min(stage, len(config.heat_sigmas)) - 1]
         terms[f"spatial_{stage}"] = config.spatial * smooth_l1(weights, heat_maps(uvd, sigma), has_joints)
@@ -146,14 +146,16 @@ def _branch_terms(
     grid = pixel_grid(MAP_SIZE).to(uvd)
     with torch.no_grad():
         target = awr.target(uvd, output.depth_small, grid)
-    rgb_joints = awr.read_out(output.rgb_map, output.depth_small, grid).joints
     channels = awr.TARGET_CHANNELS
-    return {
+    terms = {
         "pixel_depth": config.pixel * smooth_l1(output.depth_map[:, :channels], target, depth_weight),
-        "pixel_rgb": config.pixel * smooth_l1(output.rgb_map[:, :channels], target, rgb_weight),
         "joints_depth": config.joints * smooth_l1(output.initial_uvd, uvd, depth_weight),
-        "joints_rgb": config.joints * smooth_l1(rgb_joints, uvd, rgb_weight),
     }
+    if output.rgb_map is not None:
+        rgb_joints = awr.read_out(output.rgb_map, output.depth_small, grid).joints
+        terms["pixel_rgb"] = config.pixel * smooth_l1(output.rgb_map[:, :channels], target, rgb_weight)
+        terms["joints_rgb"] = config.joints * smooth_l1(rgb_joints, uvd, rgb_weight)
+    return terms
 
 
 def _existence_terms(

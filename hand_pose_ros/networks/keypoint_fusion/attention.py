@@ -58,11 +58,8 @@ class EncoderLayer(nn.Module):
         return outer
 
 
-class JointTransformer(nn.Module):
-    """Intra-modal interaction: the joints' features look at each other and give a pose.
-
-    pose = Linear(tokens) + Linear(input), the second a direct path past the transformer.
-    """
+class JointEncoder(nn.Module):
+    """Intra-modal interaction: the joints' features look at each other."""
 
     def __init__(
         self,
@@ -78,27 +75,54 @@ class JointTransformer(nn.Module):
         self.embedding = nn.Linear(inputs, channels)
         self.position = nn.Parameter(torch.empty(NUM_JOINTS, channels))
         self.layers = nn.ModuleList(EncoderLayer(channels, heads, feed_forward, dropout, eps) for _ in range(layers))
-        self.pose = nn.Linear(channels, 3)
-        self.residual = nn.Linear(inputs, 3)
         self.dropout = nn.Dropout(dropout)
         nn.init.normal_(self.position, std=0.02)
 
-    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, 21, inputs) -> tokens (B, 21, channels), pose (B, 21, 3)."""
-        tokens = self.dropout(self.embedding(features) + self.position)
+    def encode(self, features: Tensor) -> Tensor:
+        """(B, 21, inputs) -> tokens (B, 21, channels)."""
+        tokens: Tensor = self.dropout(self.embedding(features) + self.position)
         for layer in self.layers:
             tokens = layer(tokens)
+        return tokens
+
+
+class JointTransformer(JointEncoder):
+    """A joint encoder that gives a pose as well.
+
+    pose = Linear(tokens) + Linear(input), the second a direct path past the transformer.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        channels: int,
+        layers: int,
+        heads: int,
+        feed_forward: int,
+        dropout: float,
+        eps: float = 1e-5,
+    ) -> None:
+        super().__init__(inputs, channels, layers, heads, feed_forward, dropout, eps)
+        self.pose = nn.Linear(channels, 3)
+        self.residual = nn.Linear(inputs, 3)
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, 21, inputs) -> tokens (B, 21, channels), pose (B, 21, 3)."""
+        tokens = self.encode(features)
         return tokens, self.pose(tokens) + self.residual(features)
 
 
 class CrossAttention(nn.Module):
-    """Inter-modal interaction: one decoder layer without self-attention; colour joints ask the depth joints."""
+    """Inter-modal interaction: one decoder layer without self-attention; colour joints ask the depth joints.
 
-    def __init__(self, channels: int, heads: int, feed_forward: int, dropout: float) -> None:
+    `count` tokens ask as many others (the dense baseline: pixels instead of joints).
+    """
+
+    def __init__(self, channels: int, heads: int, feed_forward: int, dropout: float, count: int = NUM_JOINTS) -> None:
         super().__init__()
         self.attention = MultiHeadAttention(channels, heads, dropout)
-        self.query_position = nn.Parameter(torch.empty(NUM_JOINTS, channels))
-        self.memory_position = nn.Parameter(torch.empty(NUM_JOINTS, channels))
+        self.query_position = nn.Parameter(torch.empty(count, channels))
+        self.memory_position = nn.Parameter(torch.empty(count, channels))
         self.norm1 = nn.LayerNorm(channels)
         self.linear1 = nn.Linear(channels, feed_forward)
         self.linear2 = nn.Linear(feed_forward, channels)
@@ -108,7 +132,7 @@ class CrossAttention(nn.Module):
         nn.init.normal_(self.memory_position, std=0.02)
 
     def forward(self, query: Tensor, memory: Tensor) -> Tensor:
-        """query (B, 21, C), memory (B, 21, C) -> (B, 21, C)."""
+        """query (B, count, C), memory (B, count, C) -> (B, count, C)."""
         attended = self.attention(query + self.query_position, memory + self.memory_position)
         tokens = self.norm1(query + self.dropout(attended))
         inner = self.linear2(self.dropout(torch.relu(self.linear1(tokens))))

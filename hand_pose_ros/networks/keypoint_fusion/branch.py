@@ -4,29 +4,37 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from hand_pose_ros.networks.backbones import ResNetEncoder
-from hand_pose_ros.networks.keypoint_fusion.decoder import PixelHeads, UNetDecoder
+from hand_pose_ros.networks.backbones import ConvNeXtEncoder, ResNetEncoder
+from hand_pose_ros.networks.keypoint_fusion.config import Widths
+from hand_pose_ros.networks.keypoint_fusion.decoder import PixelHeads, Residual, UNetDecoder
+
+Four = tuple[int, int, int, int]
 
 
 class Branch(nn.Module):
-    """Encoder, decoder and pixel heads of one modality."""
+    """Encoder, decoder and pixel heads of one modality.
 
-    def __init__(
-        self,
-        channels: int,
-        widths: tuple[int, int, int, int],
-        blocks: tuple[int, int, int, int],
-        stem_kernel: int,
-        features: int,
-        refine: bool,
-    ) -> None:
+    Args:
+        channels: of the image.
+        groups, blocks: channels and blocks of the encoder's four groups.
+        widths: what both modalities share.
+    """
+
+    def __init__(self, channels: int, groups: Four, blocks: Four, widths: Widths) -> None:
         super().__init__()
-        self.encoder = ResNetEncoder(channels, widths, blocks, stem_kernel)
-        self.decoder = UNetDecoder(widths, features, refine)
-        self.heads = PixelHeads(features)
+        self.encoder: ResNetEncoder | ConvNeXtEncoder
+        if widths.encoder == "convnext":
+            self.encoder = ConvNeXtEncoder(channels, groups, blocks)
+        else:
+            self.encoder = ResNetEncoder(channels, groups, blocks, widths.stem_kernel)
+        self.decoder = UNetDecoder(groups, widths.features, widths.refine_skips)
+        self.embed: Residual | None = Residual(widths.features, widths.features) if widths.embed else None
+        self.heads = PixelHeads(widths.features)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(B, channels, 128, 128) -> maps (B, 105, 32, 32), features (B, C, 32, 32), pooled deep features (B, W)."""
         encoded = self.encoder(image)
         features = self.decoder(encoded)
+        if self.embed is not None:
+            features = self.embed(features)
         return self.heads(features), features, encoded[3].mean(dim=(2, 3))

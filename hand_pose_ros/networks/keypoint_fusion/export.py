@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,9 @@ from hand_pose_ros.networks.keypoint_fusion.coords import CropGeometry, to_camer
 from hand_pose_ros.networks.keypoint_fusion.model import KeypointFusion
 from hand_pose_ros.networks.keypoint_fusion.preprocess import normalise_depth, normalise_rgb
 from hand_pose_ros.skeleton import NUM_JOINTS
+
+if TYPE_CHECKING:
+    import onnx
 
 OPSET: Final = 17
 INPUT_NAMES: Final = ("rgb", "depth", "center", "crop_matrix", "cube", "intrinsics")
@@ -139,10 +142,24 @@ def export_onnx(
             dynamo=False,
         )
     model = onnx.load(str(path))
+    _keep_inputs(model)
     onnx.helper.set_model_props(model, {**_description(network), **metadata})
     onnx.checker.check_model(model)
     onnx.save(model, str(path))
     return path
+
+
+def _keep_inputs(model: onnx.ModelProto) -> None:
+    """All inputs stay, in order, where a network does not read one (depth only: the colour): one contract for all."""
+    import onnx
+
+    present = {item.name: item for item in model.graph.input}
+    for name, value in example_inputs().items():
+        if name not in present:
+            kind = onnx.TensorProto.UINT8 if value.dtype == torch.uint8 else onnx.TensorProto.FLOAT
+            present[name] = onnx.helper.make_tensor_value_info(name, kind, list(value.shape))
+    del model.graph.input[:]
+    model.graph.input.extend(present[name] for name in INPUT_NAMES)
 
 
 def _description(network: KeypointFusion) -> dict[str, str]:
@@ -150,6 +167,7 @@ def _description(network: KeypointFusion) -> dict[str, str]:
         "model": "kpt_fusion",
         "size": network.config.size,
         "stages": str(network.config.stages),
+        "fusion": network.config.fusion,
         "weights_sha256": weights_sha256(network),
         "joint_order": "canonical: wrist, then thumb, index, middle, ring, little, each base to tip",
         "input.rgb": "(1,128,128,3) uint8 RGB crop of a right (or mirrored left) hand; all 0 = no colour",

@@ -1,4 +1,4 @@
-"""The published network, ResNet-18 size."""
+"""The published network."""
 
 from __future__ import annotations
 
@@ -49,9 +49,8 @@ class AuthorsKeypointFusion(nn.Module):
         if self.config.variant != "authors":
             raise ValueError(f"expected variant 'authors', got {self.config.variant!r}; KeypointFusion is the default")
         widths = self.config.network_widths
-        shared = (widths.stem_kernel, widths.features, widths.refine_skips)
-        self.depth_branch = Branch(1, widths.depth, widths.depth_blocks, *shared)
-        self.rgb_branch = Branch(3, widths.rgb, widths.rgb_blocks, *shared)
+        self.depth_branch = Branch(1, widths.depth, widths.depth_blocks, widths)
+        self.rgb_branch = Branch(3, widths.rgb, widths.rgb_blocks, widths)
         self.stages = nn.ModuleList(AuthorsStage(widths) for _ in range(self.config.stages))
         self.register_buffer("grid", pixel_grid(MAP_SIZE), persistent=False)
         _initialise(self)
