@@ -1,0 +1,152 @@
+"""Keypoint Transformer: peaks of one heat map become tokens; attention tells which joint each is, and the poses."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from hand_pose_ros.networks.backbones.resnet import ResNetEncoder
+from hand_pose_ros.networks.keypoint_transformer.attention import CrossAttention, SelfAttention
+from hand_pose_ros.networks.keypoint_transformer.config import MAP_RANGE, MAP_SIZE, KeypointTransformerConfig
+from hand_pose_ros.networks.keypoint_transformer.heads import MLP, PoseHeads
+from hand_pose_ros.networks.keypoint_transformer.output import KeypointTransformerOutput
+from hand_pose_ros.networks.keypoint_transformer.peaks import (
+    OBJECT,
+    Keypoints,
+    graph_keypoints,
+    greedy_keypoints,
+    position_code,
+)
+from hand_pose_ros.networks.keypoint_transformer.queries import query_layout
+from hand_pose_ros.networks.keypoint_transformer.unet import UNetDecoder
+
+
+class ImageFeatures(NamedTuple):
+    """features: decoder maps at strides 2 to 32; maps (B, 1 or 2, 128, 128) of 255; deepest (B, C, 8, 8) encoder's."""
+
+    features: tuple[Tensor, ...]
+    maps: Tensor
+    deepest: Tensor
+
+
+class KeypointTransformer(nn.Module):
+    """Both variants; see `KeypointTransformerConfig`."""
+
+    query_blocked: Tensor
+
+    def __init__(self, config: KeypointTransformerConfig | None = None) -> None:
+        super().__init__()
+        self.config = KeypointTransformerConfig() if config is None else config
+        config, widths = self.config, self.config.network_widths
+        self.authors = config.variant == "authors"
+        self.layout = query_layout(config)
+        self.backbone = ResNetEncoder(
+            3, widths.backbone, widths.blocks, widths.stem_kernel, widths.stem, widths.bottleneck
+        )
+        self.decoder = UNetDecoder(widths, config.objects)
+        appearance = widths.channels - widths.position
+        self.hand_token = MLP((sum(widths.maps), *widths.token_hidden, appearance), last_relu=True)
+        # Object tokens see the two coarsest maps only.
+        self.object_token = (
+            MLP((sum(widths.maps[-2:]), *widths.object_hidden, appearance), last_relu=True) if config.objects else None
+        )
+        shared = (widths.channels, widths.heads, widths.feed_forward, widths.dropout)
+        self.self_attention = SelfAttention(config.self_layers, *shared)
+        self.identity = MLP((widths.channels, *(widths.hidden,) * 3, config.identities))
+        self.queries = nn.Embedding(self.layout.count, widths.channels)
+        self.cross_attention = CrossAttention(config.cross_layers, *shared)
+        self.heads = PoseHeads(config, self.layout)
+        self.hand_type = MLP((widths.backbone[3], 512, 2)) if self.authors else None
+        self.register_buffer("query_blocked", self.layout.blocked[None], persistent=False)
+        _initialise(self)
+
+    def forward(self, image: Tensor, keypoints: Keypoints | None = None) -> KeypointTransformerOutput:
+        """Hands and object of a batch of crops.
+
+        Args:
+            image: (B, 3, 256, 256) RGB in 0..1.
+            keypoints: used in place of the peaks, as in the first epochs of training.
+        """
+        seen = self.see(image)
+        if keypoints is None:
+            search = greedy_keypoints if self.authors else graph_keypoints
+            keypoints = search(seen.maps, self.config.hand_slots, self.config.object_slots, self.config.peaks)
+        return self.understand(seen, keypoints)
+
+    def see(self, image: Tensor) -> ImageFeatures:
+        """The convolutional part: image (B, 3, 256, 256) -> feature maps, heat map and segmentation."""
+        pyramid = self.backbone.pyramid(image)
+        features, maps = self.decoder(pyramid)
+        return ImageFeatures(features, maps if self.authors else maps * MAP_RANGE, pyramid[4])
+
+    def understand(self, seen: ImageFeatures, keypoints: Keypoints) -> KeypointTransformerOutput:
+        """The transformer part: which joint each keypoint is, and the poses."""
+        # Without any keypoint all slots are looked at: they are alike, and nothing is undefined.
+        empty = keypoints.valid.sum(dim=1, keepdim=True) == 0
+        blocked = ~(keypoints.valid | empty)[:, None]
+        memory, read = self.self_attention(self.tokens(seen.features, keypoints), blocked)
+        queries = self.queries.weight.expand(memory.shape[0], -1, -1)
+        memory_blocked = self._memory_blocked(blocked, keypoints)
+        answers, attention = self.cross_attention(queries, memory, self.query_blocked, memory_blocked)
+        hand_type = None if self.hand_type is None else self.hand_type(seen.deepest.mean(dim=(2, 3)))
+        heads = cast("dict[str, Any]", self.heads(answers))
+        return KeypointTransformerOutput(
+            maps=seen.maps,
+            keypoints=keypoints,
+            identity_logits=self.identity(read),
+            attention=attention,
+            hand_type_logits=hand_type,
+            **heads,
+        )
+
+    def tokens(self, features: tuple[Tensor, ...], keypoints: Keypoints) -> Tensor:
+        """Appearance and place of each keypoint (B, K, C)."""
+        sampled = self.sample(features, keypoints.xy)
+        appearance = self.hand_token(sampled)
+        if self.object_token is not None:
+            coarse = sum(self.config.network_widths.maps[-2:])
+            objects = self.object_token(sampled[..., -coarse:])
+            appearance = torch.where((keypoints.kind == OBJECT)[..., None], objects, appearance)
+        code = position_code(keypoints.xy, self.config.network_widths.position)
+        return torch.cat((appearance, code), dim=2)
+
+    def sample(self, features: tuple[Tensor, ...], xy: Tensor) -> Tensor:
+        """The five maps at the keypoints (B, K, 2), finest first: (B, K, sum of channels)."""
+        half = MAP_SIZE / 2
+        # Ours: a pixel's centre is at a half, the same place in every map whatever its stride.
+        grid = (xy - (half - 0.5)) / (half - 0.5) if self.authors else (xy + 0.5) / half - 1
+        padding = "zeros" if self.authors else "border"
+        parts = [
+            functional.grid_sample(
+                level, grid[:, :, None], mode="bilinear", padding_mode=padding, align_corners=self.authors
+            )
+            for level in features
+        ]
+        return torch.cat(parts, dim=1)[..., 0].transpose(1, 2)
+
+    def _memory_blocked(self, blocked: Tensor, keypoints: Keypoints) -> Tensor:
+        """(B, Q, K): the rotation query looks at the object's tokens only, where there are any."""
+        every = blocked.expand(-1, self.layout.count, -1)
+        if not self.config.objects:
+            return every
+        other = (keypoints.kind != OBJECT)[:, None]
+        seen = ~other
+        none = seen.sum(dim=2, keepdim=True) == 0
+        rotation = blocked | (other & ~none)
+        return torch.cat((every[:, : self.layout.rotation], rotation, every[:, self.layout.rotation + 1 :]), dim=1)
+
+
+def _initialise(network: KeypointTransformer) -> None:
+    """Fact sheet section 7, without the ImageNet weights (the caller loads those)."""
+    for module in network.decoder.modules():
+        if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
+            nn.init.normal_(module.weight, std=0.001)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+    for part in (network.self_attention, network.cross_attention):
+        for parameter in part.parameters():
+            if parameter.dim() > 1:
+                nn.init.xavier_uniform_(parameter)

@@ -1,0 +1,164 @@
+"""Keypoints are the peaks of a map: the published greedy search, and the same in operations of fixed size."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from hand_pose_ros.networks.keypoint_transformer.config import MAP_SIZE, PeakSettings
+
+PAD: Final = 0
+HAND: Final = 1
+OBJECT: Final = 2
+
+
+class Keypoints(NamedTuple):
+    """K slots per sample; those not used are at pixel (0, 0).
+
+    xy (B, K, 2) pixels of the 128x128 map (may be fractional), valid (B, K) bool, kind (B, K) int64 (PAD, HAND or
+    OBJECT), score (B, K) the map's value of 255, 0 in unused slots.
+    """
+
+    xy: Tensor
+    valid: Tensor
+    kind: Tensor
+    score: Tensor
+
+
+def greedy_peaks(heat: NDArray[np.float32], threshold: float, radius: int) -> NDArray[np.int64]:
+    """Peaks (P, 2) of one map (H, W) as x, y, the highest first (fact sheet section 2.3).
+
+    Takes the highest pixel (the first in raster order among equals) while it is above the threshold, and strikes out
+    what lies within `radius` of it.
+    """
+    left = heat.astype(np.float32, copy=True)
+    width = left.shape[1]
+    offsets = np.arange(-radius, radius + 1)
+    disc = offsets[:, None] ** 2 + offsets[None] ** 2 <= radius**2
+    peaks: list[tuple[int, int]] = []
+    while True:
+        y, x = divmod(int(left.argmax()), width)
+        if left[y, x] <= threshold:
+            return np.array(peaks, dtype=np.int64).reshape(-1, 2)
+        peaks.append((x, y))
+        top, bottom, start, end = max(y - radius, 0), y + radius + 1, max(x - radius, 0), x + radius + 1
+        window = left[top:bottom, start:end]
+        shift_y, shift_x = top - (y - radius), start - (x - radius)
+        window[disc[shift_y : shift_y + window.shape[0], shift_x : shift_x + window.shape[1]]] = threshold
+
+
+def greedy_keypoints(maps: Tensor, hand_slots: int, object_slots: int, settings: PeakSettings) -> Keypoints:
+    """The published search over a batch: hand peaks, then object points, then unused slots. Not differentiable.
+
+    maps (B, 1 or 2, 128, 128): heat map, segmentation. object_slots 0 leaves the segmentation alone.
+    """
+    batch, slots = maps.shape[0], hand_slots + object_slots
+    xy = np.zeros((batch, slots, 2), dtype=np.float32)
+    kind = np.zeros((batch, slots), dtype=np.int64)
+    score = np.zeros((batch, slots), dtype=np.float32)
+    values = maps.detach().float().cpu().numpy()
+    searches = [(0, HAND, settings.hand_threshold, hand_slots)]
+    if object_slots:
+        searches.append((1, OBJECT, settings.object_threshold, object_slots))
+    for row in range(batch):
+        used = 0
+        for channel, code, threshold, limit in searches:
+            peaks = greedy_peaks(values[row, channel], threshold, settings.radius)
+            heights = values[row, channel][peaks[:, 1], peaks[:, 0]]
+            if len(peaks) > limit:
+                # The published order: among equals (flat maps) the last found come first.
+                best = np.argsort(heights, kind="stable")[::-1][:limit]
+                peaks, heights = peaks[best], heights[best]
+            end = used + len(peaks)
+            xy[row, used:end], kind[row, used:end], score[row, used:end] = peaks, code, heights
+            used = end
+    given = [torch.from_numpy(array).to(maps.device) for array in (xy, kind, score)]
+    return Keypoints(given[0], given[1] != PAD, given[1], given[2])
+
+
+def graph_keypoints(maps: Tensor, hand_slots: int, object_slots: int, settings: PeakSettings) -> Keypoints:
+    """The same keypoints by max pooling and TopK: hand slots first, object slots behind them. Exports to ONNX.
+
+    It differs from `greedy_keypoints` only in the order of slots, where more rounds than `settings.rounds` would be
+    needed, and between equal pixels close to a higher one that is struck out itself.
+    """
+    found = [_slots(maps[:, 0], HAND, settings.hand_threshold, hand_slots, settings)]
+    if object_slots:
+        found.append(_slots(maps[:, 1], OBJECT, settings.object_threshold, object_slots, settings))
+    return Keypoints(*(torch.cat(parts, dim=1) for parts in zip(*found, strict=True)))
+
+
+def _slots(heat: Tensor, code: int, threshold: float, slots: int, settings: PeakSettings) -> Keypoints:
+    heat = heat.detach()
+    height, width = heat.shape[1:]
+    peaks = peak_map(heat, threshold, settings.radius, settings.rounds)
+    # Below every threshold where there is no peak, so that TopK takes peaks first.
+    ranked = torch.where(peaks, heat, torch.full_like(heat, threshold - 1.0)).reshape(-1, height * width)
+    value, index = ranked.topk(slots, dim=1, sorted=True)
+    valid = value > threshold
+    used = valid.to(heat.dtype)
+    row = torch.div(index, width, rounding_mode="floor")
+    xy = torch.stack((index - row * width, row), dim=2).to(heat.dtype) * used[..., None]
+    return Keypoints(xy, valid, valid.to(torch.int64) * code, value * used)
+
+
+def peak_map(heat: Tensor, threshold: float, radius: int, rounds: int) -> Tensor:
+    """Peaks (B, H, W) bool of maps (B, H, W).
+
+    Each round takes every pixel that is the largest of those left within `radius` and strikes out what lies about it.
+    A pixel is taken here only if the greedy search would take it, so rounds only add; among equals the first in raster
+    order wins, as there.
+    """
+    heat = heat[:, None]
+    floor = torch.full_like(heat, threshold)
+    order = _raster_priority(heat)
+    left = torch.maximum(heat, floor)
+    found = torch.zeros_like(heat)
+    for _ in range(rounds):
+        highest = (left >= disc_maximum(left, radius)) & (left > floor)
+        priority = torch.where(highest, order, torch.zeros_like(order))
+        new = (highest & (priority >= disc_maximum(priority, radius))).to(heat.dtype)
+        found = found + new
+        left = torch.where(disc_maximum(new, radius) > 0, floor, left)
+    return found[:, 0] > 0
+
+
+def _raster_priority(heat: Tensor) -> Tensor:
+    """(1, 1, H, W): falls from H W at the first pixel to 1 at the last."""
+    height, width = heat.shape[2:]
+    count = height * width
+    return torch.arange(count, 0, -1, dtype=heat.dtype, device=heat.device).reshape(1, 1, height, width)
+
+
+def disc_maximum(heat: Tensor, radius: int) -> Tensor:
+    """The largest value of (B, 1, H, W) within a Euclidean `radius` of each pixel, as a maximum over rectangles."""
+    result: Tensor | None = None
+    for half_width, half_height in _rectangles(radius):
+        kernel = (2 * half_height + 1, 2 * half_width + 1)
+        pooled = functional.max_pool2d(heat, kernel, stride=1, padding=(half_height, half_width))
+        result = pooled if result is None else torch.maximum(result, pooled)
+    assert result is not None
+    return result
+
+
+def _rectangles(radius: int) -> list[tuple[int, int]]:
+    """Half widths and heights of the rectangles whose union is the disc of integer pixels."""
+    widths = [int(np.floor(np.sqrt(radius**2 - dy**2))) for dy in range(radius + 1)]
+    return [(widths[dy], dy) for dy in range(radius + 1) if dy == radius or widths[dy + 1] < widths[dy]]
+
+
+def position_code(xy: Tensor, channels: int, temperature: float = 100.0) -> Tensor:
+    """DETR's sine code (B, K, channels) of the nearest pixel of the 128x128 map: the half for y, then that for x."""
+    features = channels // 2
+    index = torch.arange(features, device=xy.device)
+    scale = temperature ** (2 * torch.div(index, 2, rounding_mode="floor").to(torch.float32) / features)
+    angle = (torch.round(xy) + 1) / (MAP_SIZE + 1e-6) * (2 * torch.pi)
+    phase = angle[..., None] / scale.to(xy.dtype)
+    odd = (index % 2).to(torch.bool)
+    code = torch.where(odd, torch.cos(phase), torch.sin(phase))
+    return torch.cat((code[:, :, 1], code[:, :, 0]), dim=2)
