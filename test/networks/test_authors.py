@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from hand_pose_ros.networks.keypoint_fusion.authors import (  # noqa: E402
-    AuthorsKeypointFusion,
-    AuthorsOutput,
-    load_authors_state_dict,
-    read_authors_checkpoint,
-)
+from hand_pose_ros.networks.keypoint_fusion import load_checkpoint  # noqa: E402
+from hand_pose_ros.networks.keypoint_fusion.authors import AuthorsKeypointFusion, AuthorsOutput  # noqa: E402
 from hand_pose_ros.networks.keypoint_fusion.authors.points import look_up  # noqa: E402
 from hand_pose_ros.networks.keypoint_fusion.coords import (  # noqa: E402
     CropGeometry,
@@ -33,33 +29,7 @@ from hand_pose_ros.training.losses import (  # noqa: E402
 )
 
 Arrays = dict[str, Any]
-STORED, LIVE = 46_257_338, 28_699_804
-# The published position tables have 512 rows, 21 of them used; there are four.
-UNUSED_ROWS = 4 * (512 - 21) * 128
-
-
-@pytest.fixture(scope="module")
-def folder(shared_dir: Path) -> Path:
-    return shared_dir / "golden" / "keypoint_fusion"
-
-
-@pytest.fixture(scope="module")
-def published_state(folder: Path) -> dict[str, Any]:
-    """The state dict by rule, under the published names with the prefix of the checkpoint; word tables left out."""
-    spec = importlib.util.spec_from_file_location("weights_rule", folder / "weights_rule.py")
-    assert spec is not None and spec.loader is not None
-    rule = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(rule)
-    state = {}
-    for line in (folder / "keys_r18.txt").read_text().splitlines():
-        key, shape, _ = line.split("\t")
-        if "word_embeddings" not in key:
-            state[f"module.{key}"] = torch.from_numpy(rule.make(key, tuple(json.loads(_as_json(shape)))))
-    return state
-
-
-def _as_json(shape: str) -> str:
-    return shape.replace("(", "[").replace(",)", "]").replace(")", "]")
+MakeState = Callable[[str], Arrays]
 
 
 def _load(path: Path) -> Arrays:
@@ -68,10 +38,15 @@ def _load(path: Path) -> Arrays:
 
 
 @pytest.fixture(scope="module")
-def network(published_state: dict[str, Any]) -> AuthorsKeypointFusion:
-    network = AuthorsKeypointFusion()
-    load_authors_state_dict(network, published_state)
-    return network.eval()
+def network(published_state: MakeState, tmp_path_factory: pytest.TempPathFactory) -> AuthorsKeypointFusion:
+    """By way of a file in the authors' layout, so that all goldens below test its loading too."""
+    path = tmp_path_factory.mktemp("authors") / "KPFusion_rule.pth"
+    adam = {"state": {0: {"step": torch.tensor(3.0), "exp_avg": torch.zeros(2)}}, "param_groups": [{"lr": 8e-4}]}
+    torch.save({"model": published_state("r18"), "optimizer": adam, "epoch": 14}, path)
+    network = load_checkpoint(path)
+    path.unlink()
+    assert not network.training
+    return network
 
 
 def _run(network: AuthorsKeypointFusion, inputs: Arrays) -> AuthorsOutput:
@@ -81,13 +56,13 @@ def _run(network: AuthorsKeypointFusion, inputs: Arrays) -> AuthorsOutput:
 
 
 @pytest.fixture(scope="module")
-def inputs(folder: Path) -> Arrays:
-    return _load(folder / "inputs_batch2.npz")
+def inputs(kpt_fusion_golden: Path) -> Arrays:
+    return _load(kpt_fusion_golden / "inputs_batch2.npz")
 
 
 @pytest.fixture(scope="module")
-def golden(folder: Path) -> Arrays:
-    return _load(folder / "golden_r18_rule.npz")
+def golden(kpt_fusion_golden: Path) -> Arrays:
+    return _load(kpt_fusion_golden / "golden_r18_rule.npz")
 
 
 @pytest.fixture(scope="module")
@@ -175,9 +150,9 @@ def test_golden_millimetres(golden: Arrays, computed: Arrays) -> None:
     assert (golden["final_camera_mm"] - computed["final_camera_mm"]).abs().max() <= 1e-3
 
 
-def test_published_losses(network: AuthorsKeypointFusion, folder: Path) -> None:
-    inputs = _load(folder / "inputs_train_batch2.npz")
-    values = json.loads((folder / "losses_r18_rule.json").read_text())
+def test_published_losses(network: AuthorsKeypointFusion, kpt_fusion_golden: Path) -> None:
+    inputs = _load(kpt_fusion_golden / "inputs_train_batch2.npz")
+    values = json.loads((kpt_fusion_golden / "losses_r18_rule.json").read_text())
     output = _run(network, inputs)
     ones = torch.ones(2)
     targets = KeypointFusionTargets(inputs["xyz_gt"], ones, ones, ones)
@@ -201,44 +176,8 @@ def test_published_losses(network: AuthorsKeypointFusion, folder: Path) -> None:
         assert terms[ours].item() == pytest.approx(values[theirs], rel=2e-5), ours
 
 
-def test_parameter_counts(network: AuthorsKeypointFusion, folder: Path) -> None:
-    dead = sum(int(line.split("\t")[1]) for line in (folder / "dead_params_r18.txt").read_text().splitlines())
-    assert STORED - dead == LIVE
-    assert sum(p.numel() for p in network.parameters()) == LIVE - UNUSED_ROWS
-
-
-def test_checkpoint_file(published_state: dict[str, Any], tmp_path: Path) -> None:
-    torch.save({"model": published_state, "optimizer": {}, "epoch": 3}, tmp_path / "checkpoint.pth")
-    assert read_authors_checkpoint(tmp_path / "checkpoint.pth").keys() == published_state.keys()
-    torch.save({"state": {}}, tmp_path / "other.pth")
-    with pytest.raises(ValueError, match="expected a checkpoint with the key 'model'"):
-        read_authors_checkpoint(tmp_path / "other.pth")
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ("drop", r"missing \['stages.0.mix'\]"),
-        ("add", r"unknown \['fc.weight'\]"),
-        ("resize", r"another shape \['stages.0.mix \(2,\) for \(1,\)'\]"),
-    ],
-)
-def test_wrong_state_is_refused(
-    network: AuthorsKeypointFusion, published_state: dict[str, Any], change: str, message: str
-) -> None:
-    state = dict(published_state)
-    if change == "drop":
-        del state["module.block1.weight_dis"]
-    if change == "add":
-        state["module.fc.weight"] = torch.zeros(1)
-    if change == "resize":
-        state["module.block1.weight_dis"] = torch.zeros(2)
-    with pytest.raises(ValueError, match=message):
-        load_authors_state_dict(network, state)
-
-
-def test_coordinates_match_published(folder: Path) -> None:
-    cases = _load(folder / "coords.npz")
+def test_coordinates_match_published(kpt_fusion_golden: Path) -> None:
+    cases = _load(kpt_fusion_golden / "coords.npz")
     geometry = CropGeometry(cases["center"], cases["M"], cases["cube"], cases["cam_para"])
     xyz = uvd_to_xyz(cases["uvd"], geometry, pixel_centre=0.0)
     assert torch.allclose(xyz, cases["xyz"], atol=1e-5)

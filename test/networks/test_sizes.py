@@ -164,8 +164,10 @@ def test_shipped_weights_load() -> None:
 
 @pytest.mark.parametrize(
     ("size", "case"),
-    [("lite", "depth only"), ("lite", "three stages"), ("lite", "dense"), ("lite", "nothing")]
-    + [("r18", "one stage"), ("convnext_t", "one stage")],
+    [
+        *(("lite", case) for case in ("depth only", "three stages", "dense", "nothing")),
+        *((size, "one stage") for size in ("r18", "convnext_t")),
+    ],
 )
 def test_export(tmp_path: Path, size: str, case: str) -> None:
     """Same contract and same numbers in ONNX Runtime, whatever the network is made of."""

@@ -3,7 +3,11 @@
 Millimetres, BGR, their joint order (`skeleton.KPT_FUSION_TO_CANONICAL` leads out), crop pixels without the half pixel.
 """
 
-from hand_pose_ros.networks.keypoint_fusion.authors.checkpoint import load_authors_state_dict, read_authors_checkpoint
+from hand_pose_ros.networks.keypoint_fusion.authors.checkpoint import (
+    load_authors_state_dict,
+    read_authors_checkpoint,
+    recognise,
+)
 from hand_pose_ros.networks.keypoint_fusion.authors.model import AuthorsKeypointFusion, AuthorsOutput
 
-__all__ = ["AuthorsKeypointFusion", "AuthorsOutput", "load_authors_state_dict", "read_authors_checkpoint"]
+__all__ = ["AuthorsKeypointFusion", "AuthorsOutput", "load_authors_state_dict", "read_authors_checkpoint", "recognise"]

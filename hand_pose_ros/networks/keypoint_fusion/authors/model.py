@@ -53,6 +53,8 @@ class AuthorsKeypointFusion(nn.Module):
         self.rgb_branch = Branch(3, widths.rgb, widths.rgb_blocks, widths)
         self.stages = nn.ModuleList(AuthorsStage(widths) for _ in range(self.config.stages))
         self.register_buffer("grid", pixel_grid(MAP_SIZE), persistent=False)
+        for branch in (self.depth_branch, self.rgb_branch):
+            _update_twice(branch.embed)
         _initialise(self)
 
     def forward(
@@ -102,6 +104,14 @@ class AuthorsKeypointFusion(nn.Module):
             has_rgb=torch.ones_like(depth[:, 0, 0, 0]),
             stages=tuple(outputs),
         )
+
+
+def _update_twice(embed: nn.Module | None) -> None:
+    """The published forward runs this module twice, so that in training its running statistics move twice per step."""
+    if embed is not None:
+        for module in embed.modules():
+            if isinstance(module, nn.BatchNorm2d) and module.momentum is not None:
+                module.momentum = 1 - (1 - module.momentum) ** 2
 
 
 def _initialise(network: AuthorsKeypointFusion) -> None:
