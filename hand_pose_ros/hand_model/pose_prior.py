@@ -148,20 +148,40 @@ def overlap_of(degrees: Array) -> FloatArray:
 _LOOSENING: Final = np.array([0.0, 0.15, 0.3, 0.45, 0.6, 0.8, 1.0])
 
 
-def _first_free(candidates: Array) -> tuple[Array, FloatArray] | None:
-    """The first of the angles (N, 22) that does not pass through itself, with its hand_pose."""
+def draw_candidates(rng: np.random.Generator) -> Array:
+    """(3, 22) angles in degrees to choose a pose from with `choose_free`; some may pass through themselves."""
+    return np.stack([_draw_angles(rng) for _ in range(3)])
+
+
+def choose_free(candidates: Array) -> tuple[Array, FloatArray]:
+    """Of each row's candidates (N, 3, 22) the first that does not pass through itself.
+
+    Where none is free, the first is loosened as much as it needs. Returns angles (N, 22) in degrees and hand_pose
+    (N, 45) of a right hand; a row depends on its own candidates alone, so that many are drawn at once.
+    """
+    angles, poses, free = _first_free(candidates)
+    stuck = np.flatnonzero(~free)
+    if len(stuck):
+        first = candidates[stuck, :1]
+        loosened = first + _LOOSENING[:, None] * (_FREE_HAND - first)
+        # The relaxed hand ends the loosening and is free (tested).
+        angles[stuck], poses[stuck], _ = _first_free(loosened)
+    return angles, poses
+
+
+def _first_free(candidates: Array) -> tuple[Array, FloatArray, NDArray[np.bool_]]:
+    """The first of each row's angles (N, K, 22) that is free of itself, its hand_pose, and whether there is one."""
+    count, choice, _ = candidates.shape
     poses = pose_from_angles(candidates)
-    free = np.flatnonzero(penetration(joints_of_poses(poses)) <= TOLERATED_OVERLAP)
-    return (candidates[free[0]], poses[free[0]]) if len(free) else None
+    overlap = penetration(joints_of_poses(poses.reshape(count * choice, -1))).reshape(count, choice)
+    free: NDArray[np.bool_] = np.asarray(overlap <= TOLERATED_OVERLAP)
+    rows, first = np.arange(count), free.argmax(axis=1)
+    return candidates[rows, first], poses[rows, first], np.asarray(free.any(axis=1))
 
 
 def _draw(rng: np.random.Generator) -> tuple[Array, FloatArray]:
-    candidates = np.stack([_draw_angles(rng) for _ in range(3)])
-    found = _first_free(candidates)
-    if found is None:
-        found = _first_free(candidates[0] + _LOOSENING[:, None] * (_FREE_HAND - candidates[0]))
-    # The relaxed hand ends the loosening and is free (tested), so something was found.
-    return found if found is not None else (_FREE_HAND, pose_from_angles(_FREE_HAND))
+    angles, poses = choose_free(draw_candidates(rng)[None])
+    return angles[0], poses[0]
 
 
 def sample_angles(rng: np.random.Generator) -> Array:

@@ -7,7 +7,9 @@ import numpy as np
 
 from hand_pose_ros.datasets.synthetic.materials import sample_material
 from hand_pose_ros.datasets.synthetic.placement import between, frame_along, rotation_about, unit
+from hand_pose_ros.datasets.synthetic.plans import Plan, PoseWish
 from hand_pose_ros.datasets.synthetic.skin import sample_skin
+from hand_pose_ros.datasets.synthetic.skinning import HandWish, PosedHand, stub_weights
 from hand_pose_ros.datasets.synthetic.spec import (
     FOREARM_LABEL,
     HandTruth,
@@ -18,10 +20,10 @@ from hand_pose_ros.datasets.synthetic.spec import (
     Shape,
     Skin,
 )
-from hand_pose_ros.hand_model.model import MIRROR_AXIS_ANGLE, HandModel
-from hand_pose_ros.hand_model.pose_prior import sample_betas, sample_pose
+from hand_pose_ros.hand_model.model import HandModel
+from hand_pose_ros.hand_model.pose_prior import draw_candidates, mirror_pose, sample_betas
 from hand_pose_ros.skeleton import Side
-from hand_pose_ros.types import DoubleArray, FloatArray, ManoParameters
+from hand_pose_ros.types import DoubleArray, FloatArray
 
 # Half width and half thickness (m) of the bundled hand at its wrist; betas change them little.
 WRIST_RADII = np.array([0.0275, 0.0195])
@@ -39,54 +41,40 @@ def sample_elbow_direction(rng: np.random.Generator) -> DoubleArray:
     return unit(unit(main) + 0.5 * rng.standard_normal(3))
 
 
-def sample_hand(rng: np.random.Generator, model: HandModel, place: DoubleArray, pose: FloatArray) -> HandTruth:
-    """A hand whose mean joint is at `place` (3,), in `pose` (45,), with random orientation, shape and skin."""
+def plan_hand(rng: np.random.Generator, side: Side, place: DoubleArray) -> Plan[HandTruth]:
+    """A hand whose mean joint is at `place` (3,), with random pose, orientation, shape and skin."""
+    pose: FloatArray = yield PoseWish(draw_candidates(rng))
+    if side is Side.LEFT:
+        pose = mirror_pose(pose)
     elbow_direction = sample_elbow_direction(rng)
     # Rest pose: fingers along -x, so the forearm leaves along +x (left hands: the other way round); palm -y; flexion
     # turns about z, deviation about y.
-    sign = 1.0 if model.side is Side.RIGHT else -1.0
+    sign = 1.0 if side is Side.RIGHT else -1.0
     forearm_frame = frame_along(sign * elbow_direction, float(rng.uniform(0.0, 2.0 * np.pi)))[:, [2, 0, 1]]
     flexion = float(np.clip(rng.normal(0.0, 0.35), -1.1, 1.1))
     deviation = float(np.clip(rng.normal(0.0, 0.15), -0.4, 0.4))
     rotation = forearm_frame @ rotation_about(2, flexion) @ rotation_about(1, deviation)
     orient = cv2.Rodrigues(rotation)[0].reshape(3).astype(np.float32)
-    betas = sample_betas(rng).astype(np.float32)
-    at_origin = model.forward(orient, pose, betas, np.zeros(3, dtype=np.float32))
-    transl = (place - at_origin.joints.mean(axis=0)).astype(np.float32)
-    joints = (at_origin.joints + transl).astype(np.float32)
-    vertices = (at_origin.vertices + transl).astype(np.float32)
+    posed: PosedHand = yield HandWish(side, orient, pose, sample_betas(rng), forearm_frame, place)
     length = float(rng.uniform(0.2, 0.28))
     return HandTruth(
-        side=model.side,
-        joints=joints,
-        vertices=vertices,
-        surface=bend_stub(model, vertices, joints[0], rotation, forearm_frame),
-        mano=ManoParameters(orient, pose.astype(np.float32), betas, transl),
+        side=side,
+        joints=posed.joints,
+        vertices=posed.vertices,
+        surface=posed.surface,
+        mano=posed.mano,
         skin=sample_skin(rng),
-        elbow=(joints[0] + length * elbow_direction).astype(np.float32),
+        elbow=(posed.joints[0] + length * elbow_direction).astype(np.float32),
     )
 
 
 def bend_stub(
     model: HandModel, vertices: FloatArray, wrist: FloatArray, hand: DoubleArray, forearm_frame: DoubleArray
 ) -> FloatArray:
-    """Blend the model's stub of forearm from the hand's rotation (3, 3) into the forearm's, so that no edge stands off.
-
-    The model ends 26 mm behind the wrist joint along the hand's own axis, however the wrist is bent.
-    """
-    place = model.v_template[:, 0] if model.side is Side.RIGHT else -model.v_template[:, 0]
-    weight = np.clip((place + 0.012) / 0.03, 0.0, 1.0)
-    weight = (weight * weight * (3.0 - 2.0 * weight))[:, None]
+    """Blend the model's stub of forearm from the hand's rotation (3, 3) into the forearm's: no edge stands off."""
+    weight = stub_weights(model)[:, None]
     turned = (vertices - wrist) @ (forearm_frame @ hand.T).T + wrist
     return np.asarray(vertices + weight * (turned - vertices), dtype=np.float32)
-
-
-def side_pose(rng: np.random.Generator, side: Side) -> FloatArray:
-    """A random pose (45,) of a hand of this side."""
-    pose = sample_pose(rng).astype(np.float32)
-    if side is Side.LEFT:
-        pose = (pose.reshape(15, 3) * MIRROR_AXIS_ANGLE).reshape(45)
-    return pose
 
 
 def forearm(rng: np.random.Generator, hand: HandTruth, model: HandModel) -> list[Primitive]:

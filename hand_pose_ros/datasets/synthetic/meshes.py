@@ -128,3 +128,16 @@ def vertex_normals(vertices: FloatArray, faces: NDArray[np.int64]) -> FloatArray
     length = np.sqrt((summed * summed).sum(axis=1, keepdims=True))
     normals: FloatArray = (summed / np.maximum(length, 1e-12)).astype(np.float32)
     return normals
+
+
+def vertex_fans(faces: NDArray[np.int64], count: int) -> IndexArray:
+    """(count, N, 2): for each vertex the other two corners of its faces, in the faces' order; twice itself where a
+    vertex has fewer than N faces. The sum of the corners' cross products about the vertex is its normal."""
+    corner = faces.T.reshape(-1)
+    others = np.concatenate([faces[:, [1, 2]], faces[:, [2, 0]], faces[:, [0, 1]]])
+    order = np.argsort(corner, kind="stable")
+    sizes = np.bincount(corner, minlength=count)
+    place = np.arange(len(corner)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    fans = np.repeat(np.arange(count, dtype=np.int32), 2 * int(sizes.max())).reshape(count, -1, 2)
+    fans[corner[order], place] = others[order]
+    return fans

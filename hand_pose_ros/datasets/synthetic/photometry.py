@@ -35,7 +35,8 @@ def degrade_color(color: ByteArray, photometry: Photometry) -> ByteArray:
         noise = np.empty(color.shape, dtype=np.int16)
         # OpenCV's generator is several times faster than numpy's for this.
         cv2.setRNGSeed(photometry.seed)
-        cv2.randn(noise, 0.0, photometry.noise)
+        # One channel, or OpenCV takes the deviation for that of the first channel alone.
+        cv2.randn(noise.reshape(len(color), -1), 0.0, photometry.noise)
         color = cv2.add(color, noise, dtype=cv2.CV_8U)
     if photometry.jpeg_quality > 0:
         _, encoded = cv2.imencode(".jpg", color, [cv2.IMWRITE_JPEG_QUALITY, photometry.jpeg_quality])

@@ -1,82 +1,51 @@
-"""Draws a `SceneSpec` as colour, depth and mask in one pass with OpenGL, on a GPU or on the CPU (Mesa's llvmpipe).
+"""Draws scenes as colour, depth and mask with OpenGL, on a GPU or on the CPU (Mesa's llvmpipe), many at once.
 
-All OpenGL objects are made once; a scene only rewrites small buffers. The projection is that of `Intrinsics` exactly,
-off-axis principal points included, with integer pixels as pixel centres.
+All OpenGL objects are made once; scenes only rewrite small buffers. A batch of scenes is drawn with a handful of calls
+into a stack of pictures and read back at once; each picture is the same to the last bit in whatever batch it is drawn.
+The projection is that of `Intrinsics` exactly, off-axis principal points included; integer pixels are pixel centres.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from hand_pose_ros.datasets.synthetic.meshes import unit_meshes, vertex_normals
+from hand_pose_ros.datasets.synthetic.egl import RendererUnavailable, create_context
+from hand_pose_ros.datasets.synthetic.layers import LayerStack
+from hand_pose_ros.datasets.synthetic.meshes import unit_meshes, vertex_fans
+from hand_pose_ros.datasets.synthetic.packing import (
+    DEPTH_RANGE,
+    HAND_FLOATS,
+    INSTANCE_FLOATS,
+    pack_hands,
+    pack_primitives,
+    pack_scenes,
+)
 from hand_pose_ros.datasets.synthetic.photometry import degrade_color
-from hand_pose_ros.datasets.synthetic.shaders import FRAGMENT, HAND_VERTEX, PRIMITIVE_VERTEX
+from hand_pose_ros.datasets.synthetic.shaders import (
+    BACKGROUND_FRAGMENT,
+    BACKGROUND_VERTEX,
+    FRAGMENT,
+    HAND_VERTEX,
+    MAX_SCENES,
+    PRIMITIVE_VERTEX,
+    SCENE_VECTORS,
+)
 from hand_pose_ros.datasets.synthetic.skin import hand_models, vertex_tints
-from hand_pose_ros.datasets.synthetic.spec import HAND_LABEL, HandTruth, Primitive, Rendered, SceneSpec, Shape
+from hand_pose_ros.datasets.synthetic.spec import HAND_LABEL, HandTruth, Rendered, SceneSpec, Shape
 from hand_pose_ros.skeleton import Side
-from hand_pose_ros.types import FloatArray, Intrinsics
+from hand_pose_ros.types import Intrinsics
 
-NEAR, FAR = 0.03, 30.0
-MAX_INSTANCES = 64
-INSTANCE_FLOATS = 28
+__all__ = ["Renderer", "RendererUnavailable"]
 
-
-class RendererUnavailable(RuntimeError):
-    """No OpenGL context could be made; the text says what to install."""
-
-
-def create_context() -> Any:
-    """A standalone OpenGL 3.3 context on EGL (`moderngl.Context`)."""
-    try:
-        import moderngl
-    except ImportError as error:
-        raise RendererUnavailable("rendering needs moderngl: pip install 'hand_pose_ros[synthetic]'") from error
-    try:
-        return moderngl.create_context(standalone=True, backend="egl", require=330)  # type: ignore[arg-type]
-    except Exception as error:  # glcontext and moderngl raise bare Exception
-        raise RendererUnavailable(
-            f"expected an EGL device with OpenGL 3.3, got: {error}. Install the packages libegl1 and libgl1-mesa-dri "
-            "(software rendering on the CPU), or on an NVIDIA machine in a container set "
-            "NVIDIA_DRIVER_CAPABILITIES=all; LIBGL_ALWAYS_SOFTWARE=1 forces the CPU."
-        ) from error
-
-
-def projection_matrix(camera: Intrinsics) -> FloatArray:
-    """(4, 4) clip = P @ (x, y, z, 1) of an optical-frame camera; image row 0 comes out as OpenGL's first row."""
-    matrix = np.zeros((4, 4), dtype=np.float32)
-    # u + 0.5 runs over 0..width where clip x runs over -1..1: pixel centres are at half-integers of OpenGL's window.
-    matrix[0, 0] = 2.0 * camera.fx / camera.width
-    matrix[0, 2] = 2.0 * (camera.cx + 0.5) / camera.width - 1.0
-    matrix[1, 1] = 2.0 * camera.fy / camera.height
-    matrix[1, 2] = 2.0 * (camera.cy + 0.5) / camera.height - 1.0
-    matrix[2, 2] = (FAR + NEAR) / (FAR - NEAR)
-    matrix[2, 3] = -2.0 * FAR * NEAR / (FAR - NEAR)
-    matrix[3, 2] = 1.0
-    return matrix
-
-
-def pack_instance(primitive: Primitive) -> FloatArray:
-    """The 28 floats of one primitive, in the order of the instance attributes in `shaders.py`."""
-    material = primitive.material
-    return np.array(
-        [
-            *primitive.transform.reshape(-1),
-            *(primitive.taper, primitive.bulge, primitive.cap, float(primitive.label)),
-            *(*material.base, float(material.pattern)),
-            *(*material.second, material.scale),
-            *(material.noise, material.specular, material.offset, 0.0),
-        ],
-        dtype=np.float32,
-    )
-
-
-@dataclass(frozen=True)
-class _Target:
-    framebuffer: Any
-    depth_only: Any
+View = tuple[SceneSpec, Intrinsics]
+# Hands of one side and primitives of one shape in a batch of scenes.
+MAX_HANDS = MAX_SCENES
+MAX_INSTANCES = 16 * MAX_SCENES
+# Stacks are made for so many pictures; one that is mostly empty is read back for nothing.
+_STACK_SIZES = (1, 8, MAX_SCENES)
 
 
 class Renderer:
@@ -88,14 +57,21 @@ class Renderer:
     def __init__(self, max_size: tuple[int, int] = (640, 480)) -> None:
         self._context = create_context()
         self._max_size = max_size
-        self._targets: dict[tuple[int, int], _Target] = {}
+        self._stacks: dict[tuple[int, int, int], LayerStack] = {}
         self._models = hand_models()
-        self._primitive_program = self._context.program(vertex_shader=PRIMITIVE_VERTEX, fragment_shader=FRAGMENT)
-        self._hand_program = self._context.program(vertex_shader=HAND_VERTEX, fragment_shader=FRAGMENT)
+        program = self._context.program
+        self._primitive_program = program(vertex_shader=PRIMITIVE_VERTEX, fragment_shader=FRAGMENT)
+        self._hand_program = program(vertex_shader=HAND_VERTEX, fragment_shader=FRAGMENT)
+        self._background_program = program(vertex_shader=BACKGROUND_VERTEX, fragment_shader=BACKGROUND_FRAGMENT)
+        self._scenes = self._context.buffer(reserve=16 * SCENE_VECTORS * MAX_SCENES, dynamic=True)
+        for each in (self._primitive_program, self._hand_program, self._background_program):
+            each["Scenes"].binding = 0
+        self._primitive_program["depth_range"].value = DEPTH_RANGE
+        self._hand_program["depth_range"].value = DEPTH_RANGE
+        self._background = self._context.vertex_array(self._background_program, [])
         self._instances: dict[Shape, Any] = {}
         self._primitive_arrays = {shape: self._primitive_array(shape) for shape in Shape}
-        self._hand_buffers: dict[Side, Any] = {}
-        self._hand_arrays = {side: self._hand_array(side) for side in Side}
+        self._prepare_hands()
         self._context.enable(self._context.DEPTH_TEST)
 
     @property
@@ -118,30 +94,42 @@ class Renderer:
         indices = self._context.buffer(mesh.indices.tobytes())
         return self._context.vertex_array(self._primitive_program, content, index_buffer=indices)
 
+    def _prepare_hands(self) -> None:
+        count = self._models[Side.RIGHT].num_vertices
+        self._surfaces = self._context.texture((count, 2 * MAX_HANDS), 3, dtype="f4")
+        self._skins: dict[Side, Any] = {}
+        self._fans: dict[Side, Any] = {}
+        self._hand_arrays = {side: self._hand_array(side) for side in Side}
+        self._hand_program["surfaces"].value = 0
+        self._hand_program["fans"].value = 1
+
     def _hand_array(self, side: Side) -> Any:
         model = self._models[side]
+        fans = vertex_fans(model.faces, model.num_vertices)
+        if fans.shape[1] % 2:
+            fans = np.concatenate([fans, np.repeat(np.arange(len(fans), dtype=np.int32), 2).reshape(-1, 1, 2)], axis=1)
+        texels = np.ascontiguousarray(fans.reshape(len(fans), -1, 4).transpose(1, 0, 2))
+        self._fans[side] = self._context.texture(texels.shape[1::-1], 4, texels.tobytes(), dtype="i4")
+        self._hand_program["fan_texels"].value = len(texels)
         fixed = np.concatenate([model.v_template, vertex_tints(model)], axis=1).astype(np.float32)
-        self._hand_buffers[side] = self._context.buffer(reserve=4 * 6 * model.num_vertices, dynamic=True)
+        self._skins[side] = self._context.buffer(reserve=4 * HAND_FLOATS * MAX_HANDS, dynamic=True)
         content = [
-            (self._hand_buffers[side], "3f 3f", "in_position", "in_normal"),
             (self._context.buffer(fixed.tobytes()), "3f 4f", "in_rest", "in_tint"),
+            (self._skins[side], "4f 4f 4f 4f /i", "in_back", "in_palm", "in_nail", "in_surface"),
         ]
         indices = self._context.buffer(model.faces.astype(np.int32).tobytes())
         return self._context.vertex_array(self._hand_program, content, index_buffer=indices)
 
-    def _target(self, width: int, height: int) -> _Target:
+    def _stack(self, width: int, height: int, count: int) -> LayerStack:
         if width > self._max_size[0] or height > self._max_size[1]:
             raise ValueError(
                 f"render: expected at most {self._max_size[0]}x{self._max_size[1]}, got {width}x{height}; "
                 "make the Renderer with a larger max_size"
             )
-        if (width, height) not in self._targets:
-            color = self._context.renderbuffer((width, height), 4)
-            depth = self._context.renderbuffer((width, height), 1, dtype="f4")
-            buffer = self._context.depth_renderbuffer((width, height))
-            framebuffer = self._context.framebuffer([color, depth], buffer)
-            self._targets[(width, height)] = _Target(framebuffer, self._context.framebuffer([depth]))
-        return self._targets[(width, height)]
+        key = (width, height, min(size for size in _STACK_SIZES if size >= count))
+        if key not in self._stacks:
+            self._stacks[key] = LayerStack(self._context, *key)
+        return self._stacks[key]
 
     def render(self, spec: SceneSpec, camera: Intrinsics) -> Rendered:
         """Draw what `camera` (without distortion) sees of the scene.
@@ -149,59 +137,57 @@ class Renderer:
         Raises:
             ValueError: the picture is larger than `max_size`, or there are more primitives than fit.
         """
-        target = self._target(camera.width, camera.height)
-        self._set_uniforms(spec, camera)
-        background = np.clip(spec.lighting.background * spec.photometry.gain, 0.0, 1.0) ** (1 / spec.photometry.gamma)
-        # Clearing sets all attachments to the background colour; depth then gets its own zero.
-        target.framebuffer.clear(*background, 0.0)
-        target.depth_only.clear(0.0, 0.0, 0.0, 0.0)
-        target.framebuffer.use()
-        for hand in spec.hands:
-            self._draw_hand(hand)
-        self._draw_primitives(spec.primitives)
-        return self._read(target, spec, camera)
+        return self.render_many([(spec, camera)])[0]
 
-    def _set_uniforms(self, spec: SceneSpec, camera: Intrinsics) -> None:
-        # OpenGL keeps matrices by columns.
-        projection = np.ascontiguousarray(projection_matrix(camera).T).tobytes()
-        light, photometry = spec.lighting, spec.photometry
-        for program in (self._primitive_program, self._hand_program):
-            program["projection"].write(projection)
-            program["light_direction"].write(light.directions.astype(np.float32).tobytes())
-            program["light_color"].write(light.colors.astype(np.float32).tobytes())
-            program["ambient"].value = tuple(light.ambient)
-            program["gain"].value = photometry.gain
-            program["inverse_gamma"].value = 1.0 / photometry.gamma
+    def render_many(self, views: Sequence[View]) -> list[Rendered]:
+        """Draw many scenes, each seen by its camera; in order. Fastest when the pictures are of one size.
 
-    def _draw_hand(self, hand: HandTruth) -> None:
-        program, skin = self._hand_program, hand.skin
-        program["skin_back"].value = skin.back
-        program["skin_palm"].value = skin.palm
-        program["skin_nail"].value = skin.nail
-        program["skin_tint"].value = (skin.knuckles, skin.creases)
-        program["skin_surface"].value = (skin.noise, skin.specular, skin.offset, 0.0)
-        program["hand_label"].value = float(HAND_LABEL[hand.side])
-        normals = vertex_normals(hand.surface, self._models[hand.side].faces)
-        self._hand_buffers[hand.side].write(np.concatenate([hand.surface, normals], axis=1).tobytes())
-        self._hand_arrays[hand.side].render()
+        Raises:
+            ValueError: a picture is larger than `max_size`, or there are more primitives than fit.
+        """
+        pictures: dict[int, Rendered] = {}
+        sizes = sorted({(camera.width, camera.height) for _, camera in views})
+        for size in sizes:
+            chosen = [index for index, (_, camera) in enumerate(views) if (camera.width, camera.height) == size]
+            for start in range(0, len(chosen), MAX_SCENES):
+                part = chosen[start : start + MAX_SCENES]
+                pictures.update(zip(part, self._draw([views[index] for index in part]), strict=True))
+        return [pictures[index] for index in range(len(views))]
 
-    def _draw_primitives(self, primitives: tuple[Primitive, ...]) -> None:
-        by_shape: dict[Shape, list[FloatArray]] = {}
-        for primitive in primitives:
-            by_shape.setdefault(primitive.shape, []).append(pack_instance(primitive))
-        # Planes are last in `Shape`: what stands before them is then already in the depth buffer.
-        for shape in sorted(by_shape):
-            packed = by_shape[shape]
+    def _draw(self, views: Sequence[View]) -> Iterator[Rendered]:
+        camera = views[0][1]
+        stack = self._stack(camera.width, camera.height, len(views))
+        self._scenes.write(pack_scenes(views))
+        self._scenes.bind_to_uniform_block(0)
+        stack.begin()
+        self._draw_hands(views)
+        for shape, packed in pack_primitives([spec.primitives for spec, _ in views]):
             if len(packed) > MAX_INSTANCES:
                 raise ValueError(f"render: expected at most {MAX_INSTANCES} {shape.name} primitives, got {len(packed)}")
-            self._instances[shape].write(np.concatenate(packed).tobytes())
+            self._instances[shape].write(packed)
             self._primitive_arrays[shape].render(instances=len(packed))
+        self._background.render(vertices=3, instances=len(views))
+        pixels, metres = stack.read()
+        for index, (spec, _) in enumerate(views):
+            color = degrade_color(np.ascontiguousarray(pixels[index, ..., :3]), spec.photometry)
+            yield Rendered(color, metres[index].copy(), np.ascontiguousarray(pixels[index, ..., 3]))
 
-    def _read(self, target: _Target, spec: SceneSpec, camera: Intrinsics) -> Rendered:
-        size = (camera.height, camera.width)
-        pixels = np.frombuffer(target.framebuffer.read(components=4, alignment=1), dtype=np.uint8).reshape(*size, 4)
-        raw = target.framebuffer.read(components=1, attachment=1, dtype="f4", alignment=1)
-        mask = np.ascontiguousarray(pixels[..., 3])
-        depth = np.frombuffer(raw, dtype=np.float32).reshape(size).copy()
-        color = degrade_color(np.ascontiguousarray(pixels[..., :3]), spec.photometry)
-        return Rendered(color, depth, mask)
+    def _draw_hands(self, views: Sequence[View]) -> None:
+        offset = 0
+        for side in Side:
+            hands: list[tuple[int, HandTruth]] = [
+                (index, hand) for index, (spec, _) in enumerate(views) for hand in spec.hands if hand.side is side
+            ]
+            if not hands:
+                continue
+            if len(hands) > MAX_HANDS:
+                raise ValueError(f"render: expected one {side.value} hand per scene, got {len(hands)} in {len(views)}")
+            surfaces = np.stack([hand.surface for _, hand in hands])
+            self._surfaces.write(surfaces, viewport=(0, offset, surfaces.shape[1], len(hands)), alignment=1)
+            self._skins[side].write(pack_hands(hands))
+            self._surfaces.use(0)
+            self._fans[side].use(1)
+            self._hand_program["row_offset"].value = offset
+            self._hand_program["hand_label"].value = float(HAND_LABEL[side])
+            self._hand_arrays[side].render(instances=len(hands))
+            offset += len(hands)

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from hand_pose_ros.datasets.synthetic.plans import PictureWish, Plan, carry_out
 from hand_pose_ros.datasets.synthetic.renderer import Renderer
-from hand_pose_ros.datasets.synthetic.scene import sample_empty_scene, sample_scene
+from hand_pose_ros.datasets.synthetic.scene import plan_empty_scene, plan_scene
 from hand_pose_ros.datasets.synthetic.sensor import SensorKind, SensorModel, depth_noise, sample_sensor
 from hand_pose_ros.datasets.synthetic.spec import HAND_LABEL, HandTruth, Rendered, SceneSpec, SyntheticConfig
 from hand_pose_ros.geometry.camera import back_project, project, scale_intrinsics
@@ -142,11 +143,11 @@ def _outside(camera: Intrinsics, whole: Intrinsics) -> tuple[BoolArray, BoolArra
 
 
 def _look_at(
-    renderer: Renderer, rng: np.random.Generator, spec: SceneSpec, center: FloatArray, config: SyntheticConfig
-) -> tuple[Rendered, FloatArray, Intrinsics]:
+    rng: np.random.Generator, spec: SceneSpec, center: FloatArray, config: SyntheticConfig
+) -> Plan[tuple[Rendered, FloatArray, Intrinsics]]:
     """Ideal picture and noisy depth of the crop at `center`, cut at the borders of the scene's camera."""
     camera = crop_camera(center)
-    rendered = renderer.render(spec, camera)
+    rendered: Rendered = yield PictureWish(spec, camera)
     native = spec.camera.fx * (1.0 if rng.random() < 0.7 else 1.6)
     depth = sense(rendered.depth, rng, sample_sensor(rng, config.sensor), camera, native)
     color = _resolution(rendered.color, camera, native)
@@ -157,31 +158,37 @@ def _look_at(
     return Rendered(color, rendered.depth, rendered.mask), depth, camera
 
 
-def hand_crop_sample(renderer: Renderer, rng: np.random.Generator, config: SyntheticConfig) -> CropSample:
+def plan_crop(rng: np.random.Generator, config: SyntheticConfig) -> Plan[CropSample]:
     """One crop around a right hand, or (share `config.negatives`) around something else."""
     if rng.random() < config.negatives:
-        return _wrong_side_crop(renderer, rng, config) if rng.random() < 0.35 else _negative_crop(renderer, rng, config)
+        negative = _plan_wrong_side if rng.random() < 0.35 else _plan_negative
+        return (yield from negative(rng, config))
     for _ in range(4):
-        spec = sample_scene(rng, config, Side.RIGHT)
+        spec = yield from plan_scene(rng, config, Side.RIGHT)
         hand = spec.hands[0]
-        rendered, depth, camera = _look_at(renderer, rng, spec, hand.center, config)
+        rendered, depth, camera = yield from _look_at(rng, spec, hand.center, config)
         visible = visible_joints(hand.joints, Side.RIGHT, rendered, camera)
         if visible.sum() >= MIN_VISIBLE_JOINTS:
             break
     return CropSample(rendered.color, depth, rendered.mask, camera, hand.joints, hand.center, visible, False)
 
 
-def _wrong_side_crop(renderer: Renderer, rng: np.random.Generator, config: SyntheticConfig) -> CropSample:
-    spec = sample_scene(rng, config, Side.LEFT)
-    center = spec.hands[0].center
-    return _without_hand(renderer, rng, spec, center, config, wrong_side=True)
+def hand_crop_sample(renderer: Renderer, rng: np.random.Generator, config: SyntheticConfig) -> CropSample:
+    """`plan_crop` carried out alone."""
+    return carry_out([plan_crop(rng, config)], renderer)[0]
 
 
-def _negative_crop(renderer: Renderer, rng: np.random.Generator, config: SyntheticConfig) -> CropSample:
+def _plan_wrong_side(rng: np.random.Generator, config: SyntheticConfig) -> Plan[CropSample]:
+    spec = yield from plan_scene(rng, config, Side.LEFT)
+    return (yield from _without_hand(rng, spec, spec.hands[0].center, config, wrong_side=True))
+
+
+def _plan_negative(rng: np.random.Generator, config: SyntheticConfig) -> Plan[CropSample]:
     """A place on a surface that is not near a right hand, every kind of surface in turn."""
-    spec = sample_empty_scene(rng, config) if rng.random() < 0.3 else sample_scene(rng, config)
+    empty = rng.random() < 0.3
+    spec = yield from plan_empty_scene(rng, config) if empty else plan_scene(rng, config)
     small = scale_intrinsics(spec.camera, CROP_PIXELS, CROP_PIXELS * 3 // 4)
-    overview = renderer.render(spec, small)
+    overview: Rendered = yield PictureWish(spec, small)
     usable = (overview.depth > 0.2) & (overview.depth < 1.8)
     usable &= overview.mask != HAND_LABEL[Side.LEFT]
     labels = [label for label in np.unique(overview.mask[usable]) if label != HAND_LABEL[Side.RIGHT]]
@@ -193,9 +200,9 @@ def _negative_crop(renderer: Renderer, rng: np.random.Generator, config: Synthet
         z = float(overview.depth[v, u]) + float(rng.uniform(0.0, 0.04))
         candidate = back_project(np.array([u, v]), np.asarray(z), small).astype(np.float32)
         if _clear_of_hands(spec, candidate):
-            return _without_hand(renderer, rng, spec, candidate, config, wrong_side=False)
+            return (yield from _without_hand(rng, spec, candidate, config, wrong_side=False))
     bare = dataclasses.replace(spec, hands=())
-    return _without_hand(renderer, rng, bare, center, config, wrong_side=False)
+    return (yield from _without_hand(rng, bare, center, config, wrong_side=False))
 
 
 def _clear_of_hands(spec: SceneSpec, center: FloatArray) -> bool:
@@ -207,39 +214,35 @@ def _clear_of_hands(spec: SceneSpec, center: FloatArray) -> bool:
 
 
 def _without_hand(
-    renderer: Renderer,
-    rng: np.random.Generator,
-    spec: SceneSpec,
-    center: FloatArray,
-    config: SyntheticConfig,
-    *,
-    wrong_side: bool,
-) -> CropSample:
+    rng: np.random.Generator, spec: SceneSpec, center: FloatArray, config: SyntheticConfig, *, wrong_side: bool
+) -> Plan[CropSample]:
     kept = tuple(
         hand
         for hand in spec.hands
         if hand.side is Side.LEFT or float(np.linalg.norm(hand.joints - center, axis=1).min()) > NEGATIVE_CLEARANCE
     )
     spec = dataclasses.replace(spec, hands=kept)
-    rendered, depth, camera = _look_at(renderer, rng, spec, center, config)
+    rendered, depth, camera = yield from _look_at(rng, spec, center, config)
     joints = np.zeros((NUM_JOINTS, 3), dtype=np.float32)
     unseen = np.zeros(NUM_JOINTS, dtype=bool)
     return CropSample(rendered.color, depth, rendered.mask, camera, joints, center, unseen, True, wrong_side)
 
 
-def frame_sample(
-    renderer: Renderer, rng: np.random.Generator, config: SyntheticConfig, width: int = 160, height: int = 120
-) -> FrameSample:
-    """One whole picture of a random 640x480 camera, rendered at width x height."""
-    spec = sample_empty_scene(rng, config) if rng.random() < config.no_hand else sample_scene(rng, config)
-    return observe(renderer, rng, spec, scale_intrinsics(spec.camera, width, height), config)
-
-
-def observe(
-    renderer: Renderer, rng: np.random.Generator, spec: SceneSpec, camera: Intrinsics, config: SyntheticConfig
-) -> FrameSample:
-    """What a random depth sensor behind `camera` sees of a scene, with truth."""
-    rendered = renderer.render(spec, camera)
+def plan_frame(
+    rng: np.random.Generator, config: SyntheticConfig, width: int = 160, height: int = 120
+) -> Plan[FrameSample]:
+    """One whole picture of a random 640x480 camera, rendered at width x height, as a random depth sensor sees it."""
+    empty = rng.random() < config.no_hand
+    spec = yield from plan_empty_scene(rng, config) if empty else plan_scene(rng, config)
+    camera = scale_intrinsics(spec.camera, width, height)
+    rendered: Rendered = yield PictureWish(spec, camera)
     depth = sense(rendered.depth, rng, sample_sensor(rng, config.sensor), camera, spec.camera.fx)
     hands = tuple(FrameHand(hand, visible_joints(hand.joints, hand.side, rendered, camera)) for hand in spec.hands)
     return FrameSample(rendered.color, depth, rendered.mask, camera, hands, spec)
+
+
+def frame_sample(
+    renderer: Renderer, rng: np.random.Generator, config: SyntheticConfig, width: int = 160, height: int = 120
+) -> FrameSample:
+    """`plan_frame` carried out alone."""
+    return carry_out([plan_frame(rng, config, width, height)], renderer)[0]

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 from functools import lru_cache
 
 import numpy as np
 
-from hand_pose_ros.datasets.synthetic.arms import forearm, sample_hand, side_pose
+from hand_pose_ros.datasets.synthetic.arms import forearm, plan_hand
 from hand_pose_ros.datasets.synthetic.materials import sample_lighting
 from hand_pose_ros.datasets.synthetic.photometry import sample_photometry
 from hand_pose_ros.datasets.synthetic.placement import unit
+from hand_pose_ros.datasets.synthetic.plans import Plan, carry_out
 from hand_pose_ros.datasets.synthetic.props import body, clutter, held_object, occluder, walls
 from hand_pose_ros.datasets.synthetic.skin import hand_models
-from hand_pose_ros.datasets.synthetic.spec import HandTruth, ObjectTruth, Primitive, SceneSpec, SyntheticConfig
+from hand_pose_ros.datasets.synthetic.spec import HandTruth, Label, ObjectTruth, Primitive, SceneSpec, SyntheticConfig
 from hand_pose_ros.geometry.camera import back_project
 from hand_pose_ros.hand_model.model import HandModel
 from hand_pose_ros.skeleton import Side
@@ -58,38 +60,39 @@ def _apart(hand: HandTruth, other: HandTruth, least: float = 0.028) -> bool:
     return bool((gap * gap).sum(axis=-1).min() > least * least)
 
 
-def sample_hands(
+def plan_hands(
     rng: np.random.Generator, camera: Intrinsics, config: SyntheticConfig, first: Side | None
-) -> tuple[HandTruth, ...]:
+) -> Plan[tuple[HandTruth, ...]]:
     """One or two hands; `first` is the side of the one that is placed in the picture (None: either)."""
     side = first or (Side.RIGHT if rng.random() < 0.5 else Side.LEFT)
-    place = _sample_place(rng, camera, config)
-    hands = [sample_hand(rng, models()[side], place, side_pose(rng, side))]
+    hands = [(yield from plan_hand(rng, side, _sample_place(rng, camera, config)))]
     if rng.random() < config.second_hand:
         for _ in range(4):
-            place = _second_place(rng, hands[0])
-            second = sample_hand(rng, models()[side.other], place, side_pose(rng, side.other))
+            second = yield from plan_hand(rng, side.other, _second_place(rng, hands[0]))
             if _apart(hands[0], second):
                 hands.append(second)
                 break
     return tuple(hands)
 
 
-def sample_scene(rng: np.random.Generator, config: SyntheticConfig, first: Side | None = None) -> SceneSpec:
+def plan_scene(rng: np.random.Generator, config: SyntheticConfig, first: Side | None = None) -> Plan[SceneSpec]:
     """A scene with one or two hands for a random 640x480 camera; `first` fixes the side of the main hand."""
     camera = sample_camera(rng)
-    hands = sample_hands(rng, camera, config, first)
+    hands = yield from plan_hands(rng, camera, config, first)
     primitives, objects = _surroundings(rng, hands, config)
     return SceneSpec(camera, hands, tuple(primitives), tuple(objects), sample_lighting(rng), sample_photometry(rng))
 
 
-def sample_empty_scene(rng: np.random.Generator, config: SyntheticConfig) -> SceneSpec:
+def plan_empty_scene(rng: np.random.Generator, config: SyntheticConfig) -> Plan[SceneSpec]:
     """A scene without a hand: what was around one, or a body with its forearms out of sight."""
-    camera = sample_camera(rng)
-    hands = sample_hands(rng, camera, config, None)
-    primitives, objects = _surroundings(rng, hands, config)
-    kept = tuple(p for p in primitives if p.label not in (3, 4))
-    return SceneSpec(camera, (), kept, tuple(objects), sample_lighting(rng), sample_photometry(rng))
+    spec = yield from plan_scene(rng, config)
+    kept = tuple(p for p in spec.primitives if p.label not in (Label.RIGHT_FOREARM, Label.LEFT_FOREARM))
+    return dataclasses.replace(spec, hands=(), primitives=kept)
+
+
+def sample_scene(rng: np.random.Generator, config: SyntheticConfig, first: Side | None = None) -> SceneSpec:
+    """`plan_scene` carried out alone."""
+    return carry_out([plan_scene(rng, config, first)])[0]
 
 
 def _surroundings(

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from hand_pose_ros.datasets.synthetic.samples import CropSample, FrameSample
 
 SHARD_SIZE = 1024
+# Samples made at a time: as many pictures as the renderer draws with one call.
+TOGETHER = 64
 DEPTH_UNIT = 1e-4  # metres
 KINDS = ("crops", "frames")
 SIDES = (Side.RIGHT, Side.LEFT)
@@ -104,21 +106,23 @@ def _process_renderer() -> Renderer:
 
 
 def crop_records(rngs: Sequence[np.random.Generator], config: SyntheticConfig) -> Iterator[Arrays]:
-    """One crop per generator; each depends on its own generator alone."""
-    from hand_pose_ros.datasets.synthetic.samples import hand_crop_sample
+    """One crop per generator, drawn together; each depends on its own generator alone."""
+    from hand_pose_ros.datasets.synthetic.plans import carry_out
+    from hand_pose_ros.datasets.synthetic.samples import plan_crop
 
-    renderer = _process_renderer()
-    for rng in rngs:
-        yield crop_record(hand_crop_sample(renderer, rng, config))
+    for start in range(0, len(rngs), TOGETHER):
+        plans = [plan_crop(rng, config) for rng in rngs[start : start + TOGETHER]]
+        yield from map(crop_record, carry_out(plans, _process_renderer()))
 
 
 def frame_records(rngs: Sequence[np.random.Generator], config: SyntheticConfig) -> Iterator[Arrays]:
-    """One whole frame per generator; each depends on its own generator alone."""
-    from hand_pose_ros.datasets.synthetic.samples import frame_sample
+    """One whole frame per generator, drawn together; each depends on its own generator alone."""
+    from hand_pose_ros.datasets.synthetic.plans import carry_out
+    from hand_pose_ros.datasets.synthetic.samples import plan_frame
 
-    renderer = _process_renderer()
-    for rng in rngs:
-        yield frame_record(frame_sample(renderer, rng, config))
+    for start in range(0, len(rngs), TOGETHER):
+        plans = [plan_frame(rng, config) for rng in rngs[start : start + TOGETHER]]
+        yield from map(frame_record, carry_out(plans, _process_renderer()))
 
 
 def make_records(kind: str, seed: int, index: int, count: int, config: SyntheticConfig) -> Iterator[Arrays]:

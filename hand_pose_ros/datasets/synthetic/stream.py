@@ -23,14 +23,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hand_pose_ros.datasets.synthetic.shards import crop_records, one_thread_each
+from hand_pose_ros.datasets.synthetic.shards import TOGETHER, crop_records, one_thread_each
 from hand_pose_ros.datasets.synthetic.spec import SyntheticConfig
 from hand_pose_ros.skeleton import NUM_JOINTS
 
 Batch = dict[str, NDArray[Any]]
 
-# Samples drawn with one call; a batch is shared out among the workers in pieces of this size.
-PIECE = 64
+# A batch is shared out among the workers in pieces of this many samples.
+PIECE = TOGETHER
 # The stream's samples are others than those of shards with the same seed.
 _STREAM = 2
 _PIXELS = 160

@@ -1,16 +1,14 @@
 from __future__ import annotations
 
-import sys
-from types import SimpleNamespace
-
 import cv2
 import numpy as np
 import pytest
 
-from hand_pose_ros.datasets.synthetic import renderer as renderer_module
 from hand_pose_ros.datasets.synthetic.materials import sample_lighting
+from hand_pose_ros.datasets.synthetic.packing import projection_matrix
+from hand_pose_ros.datasets.synthetic.photometry import degrade_color
 from hand_pose_ros.datasets.synthetic.placement import affine, random_rotation
-from hand_pose_ros.datasets.synthetic.renderer import Renderer, RendererUnavailable, projection_matrix
+from hand_pose_ros.datasets.synthetic.renderer import Renderer
 from hand_pose_ros.datasets.synthetic.scene import sample_scene
 from hand_pose_ros.datasets.synthetic.spec import (
     Label,
@@ -128,15 +126,6 @@ def test_too_large_a_picture_is_refused(renderer: Renderer) -> None:
         renderer.render(scene_of(), Intrinsics(900.0, 900.0, 639.5, 359.5, 1280, 720))
 
 
-def test_without_egl_the_error_names_the_packages(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(**_: object) -> None:
-        raise RuntimeError("libEGL.so not loaded")
-
-    monkeypatch.setitem(sys.modules, "moderngl", SimpleNamespace(create_context=fail))
-    with pytest.raises(RendererUnavailable, match=r"libegl1.*libgl1-mesa-dri"):
-        renderer_module.create_context()
-
-
 def test_projection_matrix_agrees_with_the_pinhole() -> None:
     camera = CAMERAS["not square"]
     point = np.array([0.1, -0.2, 0.8])
@@ -148,3 +137,10 @@ def test_projection_matrix_agrees_with_the_pinhole() -> None:
 def test_lights_are_unit_vectors() -> None:
     light = sample_lighting(np.random.default_rng(0))
     assert np.linalg.norm(light.directions, axis=1) == pytest.approx(1.0, abs=1e-6)
+
+
+def test_camera_noise_is_in_all_channels() -> None:
+    """Once it was in red alone."""
+    grey = np.full((64, 64, 3), 128, dtype=np.uint8)
+    noisy = degrade_color(grey, Photometry(noise=5.0, seed=1))
+    assert noisy.std(axis=(0, 1)) == pytest.approx(5.0, rel=0.1)
