@@ -223,7 +223,7 @@ class DexYcb(HandDataset):
         return [recording for recording in recordings if recording.serials]
 
     def _note(self, text: str) -> None:
-        logger.warning("%s: %s", self.root, text)
+        logger.info("%s: %s", self.root, text)
         self.notes = (*self.notes, text)
 
     def _recording(self, folder: str, serials: tuple[str, ...]) -> _Recording:

@@ -57,13 +57,23 @@ def open_dataset(
     _check(name, layout)
     folder = _resolve(name, Path(root).expanduser(), version)
     if layout == "auto":
-        packed = (folder / "annotations").is_dir() and not (folder / _MARK[name]).exists()
-        layout = "coco" if packed else "official"
+        layout = _layout_in(name, folder)
     if layout == "coco":
         return CocoStyle(PACKINGS[name], folder, split, reading)
     if name == "dexycb":
         return DexYcb(folder, split, reading, Path(mano_path).expanduser() if mano_path else None)
     return Ho3d(folder, split, reading, version)
+
+
+def find_layout(name: str, root: str | Path, version: int | None = None) -> str:
+    """What `layout="auto"` comes to in this folder: "official" or "coco". Raises `DatasetError`."""
+    _check(name, "auto")
+    return _layout_in(name, _resolve(name, Path(root).expanduser(), version))
+
+
+def _layout_in(name: str, folder: Path) -> str:
+    packed = (folder / "annotations").is_dir() and not (folder / _MARK[name]).exists()
+    return "coco" if packed else "official"
 
 
 def _check(name: str, layout: str) -> None:

@@ -18,6 +18,7 @@ Joints = FloatArray | DoubleArray
 # InterHand, FreiHAND, HO-3D and DexYCB report the area under the PCK curve from 0 to 50 mm.
 AUC_LIMIT: Final = 0.05
 AUC_STEPS: Final = 100
+MIDDLE_BASE: Final = 9
 
 
 def joint_errors(predicted: Joints, truth: Joints) -> DoubleArray:
@@ -48,6 +49,32 @@ def procrustes_aligned(predicted: Joints, truth: Joints) -> DoubleArray:
     scale = np.where(variance > 0, (singular * sign).sum(axis=1) / np.where(variance > 0, variance, 1.0), 1.0)
     aligned: DoubleArray = scale[:, None, None] * (centred_a @ np.swapaxes(rotation, 1, 2)) + mean_b
     return aligned
+
+
+def scale_translation_aligned(predicted: Joints, truth: Joints) -> DoubleArray:
+    """`predicted` (N, 21, 3) with the truth's wrist and the truth's length from the wrist to the middle finger's base.
+
+    HO-3D's "scale-translation alignment". A hand whose predicted wrist and middle base coincide keeps its scale.
+    """
+    a, b = _pair(predicted, truth)
+    palms = [np.linalg.norm(points[:, MIDDLE_BASE] - points[:, WRIST], axis=-1) for points in (a, b)]
+    scale = np.where(palms[0] > 0, palms[1] / np.where(palms[0] > 0, palms[0], 1.0), 1.0)
+    return root_relative(a) * scale[:, None, None] + b[:, WRIST : WRIST + 1]
+
+
+def f_score(predicted: Joints, truth: Joints, threshold: float) -> DoubleArray:
+    """F-score (N,) of point sets (N, P, 3) and (N, Q, 3): harmonic mean of the shares that lie near the other set.
+
+    A point is near when its nearest neighbour in the other set is less than `threshold` metres away (Knapitsch 2017).
+    """
+    a, b = _points("predicted", predicted), _points("truth", truth)
+    scores = np.zeros(len(a))
+    for n, (p, q) in enumerate(zip(a, b, strict=True)):
+        squared = (p**2).sum(axis=1)[:, None] + (q**2).sum(axis=1)[None] - 2 * p @ q.T
+        near = squared < threshold**2
+        one, other = near.any(axis=1).mean(), near.any(axis=0).mean()
+        scores[n] = 2 * one * other / (one + other) if one + other > 0 else 0.0
+    return scores
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from hand_pose_ros.cli import eval as command
+from hand_pose_ros.cli import eval_synthetic as command
 from hand_pose_ros.cli.main import main
 from hand_pose_ros.geometry.wrist import wrist_pose
 from hand_pose_ros.types import BoundingBox, HandEstimate, Scene, TrackingState
