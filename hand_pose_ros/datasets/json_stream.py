@@ -13,6 +13,7 @@ _CHUNK: Final = 1 << 20
 # No single element is as long as this; a window that large is a damaged file.
 _LARGEST_VALUE: Final = 1 << 28
 _SPACE: Final = " \t\r\n"
+_BEHIND: Final = (*_SPACE, ",", ":", "]", "}")
 
 
 class _Reader:
@@ -68,8 +69,8 @@ class _Reader:
             except json.JSONDecodeError as error:
                 self._widen(error)
                 continue
-            # A number at the window's end may go on behind it.
-            if end == len(self._text):
+            # A number that the window cuts goes on behind it ("0." of "0.5" reads as 0).
+            if self._text[end : end + 1] not in _BEHIND:
                 length = end - self._at
                 if self._more():
                     continue

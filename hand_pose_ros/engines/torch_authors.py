@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from hand_pose_ros.datasets.authors_crop import AuthorsInput
 from hand_pose_ros.engines.base import EngineError
 from hand_pose_ros.networks.keypoint_fusion.checkpoint import load_checkpoint
 from hand_pose_ros.skeleton import KPT_FUSION_TO_CANONICAL
@@ -35,19 +34,23 @@ class AuthorsNetwork:
         self._network = network.to(self._device)
         self.description = f"torch {torch.__version__} on {self._device}"
 
-    def __call__(self, given: AuthorsInput) -> FloatArray:
-        """Joints (21, 3) in millimetres of the (mirrored) camera frame, canonical order."""
-        arrays = (
-            given.rgb,
-            given.depth,
-            given.points,
-            given.center,
-            given.crop_matrix,
-            given.cube,
-            given.intrinsics,
-        )
+    def __call__(
+        self,
+        rgb: FloatArray,
+        depth: FloatArray,
+        points: FloatArray,
+        center: FloatArray,
+        crop_matrix: FloatArray,
+        cube: FloatArray,
+        intrinsics: FloatArray,
+    ) -> FloatArray:
+        """Joints (21, 3) in millimetres of the (mirrored) camera frame, canonical order, from one sample.
+
+        The arguments are the fields of `hand_pose_ros.datasets.authors_crop.AuthorsInput`.
+        """
+        arrays = (rgb, depth, points, center, crop_matrix, cube, intrinsics)
         with torch.inference_mode():
             batch = [torch.from_numpy(array[None]).to(self._device) for array in arrays]
             joints = self._network(*batch).joints[0].cpu().numpy()
-        millimetres = joints * given.cube / 2 + given.center
+        millimetres = joints * cube / 2 + center
         return np.asarray(millimetres[KPT_FUSION_TO_CANONICAL], dtype=np.float32)

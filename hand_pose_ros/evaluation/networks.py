@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from hand_pose_ros.config import PipelineConfig
-from hand_pose_ros.datasets.authors_crop import AuthorsInput, authors_input, to_real_camera
+from hand_pose_ros.datasets.authors_crop import authors_input, to_real_camera
 from hand_pose_ros.engines.factory import create_engine
 from hand_pose_ros.engines.zoo import find_model
 from hand_pose_ros.pipeline.estimator import DroppedHand, KeypointFusionEstimator, NetworkHand
@@ -31,12 +31,12 @@ class AuthorsEstimator:
     """The published network, fed as its own loaders feed it. It has no score and no side: every hand is believed.
 
     Args:
-        network: joints (21, 3) in millimetres from an `AuthorsInput`.
+        network: joints (21, 3) in millimetres from the fields of an `AuthorsInput`.
         config: cube size.
         dataset: "dexycb" or "ho3d", whose loaders differ in two details.
     """
 
-    def __init__(self, network: Callable[[AuthorsInput], FloatArray], config: PipelineConfig, dataset: str) -> None:
+    def __init__(self, network: Callable[..., FloatArray], config: PipelineConfig, dataset: str) -> None:
         self.config = config
         self._network = network
         self._ho3d = dataset == "ho3d"
@@ -58,7 +58,7 @@ class AuthorsEstimator:
                 clamp_points=self._ho3d,
             )
         with timer.stage("infer"):
-            joints = self._network(given)
+            joints = self._network(**vars(given))
         with timer.stage("lift"):
             if not np.isfinite(joints).all():
                 raise DroppedHand("non_finite")
