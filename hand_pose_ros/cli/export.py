@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any, Final
 
 from hand_pose_ros.cli.errors import UsageError, load
 from hand_pose_ros.evaluation.report import facts
 
+NAMES: Final = "kpt_fusion_lite, kpt_fusion_r18, hand_finder or kpt_fusion"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of this command."""
-    parser.add_argument("recipe", metavar="RECIPE", help="kpt_fusion_lite, kpt_fusion_r18 or hand_finder")
-    parser.add_argument("--checkpoint", type=Path, required=True, help="written by `hand_pose train`")
+    parser.add_argument("recipe", metavar="RECIPE", help=f"{NAMES}; kpt_fusion takes a checkpoint of the authors")
+    parser.add_argument(
+        "--checkpoint", type=Path, required=True, help="written by `hand_pose train`, or by the authors"
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.onnx", help="the model; its card goes beside")
     parser.add_argument(
         "--validation",
@@ -20,13 +25,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="crop shards to calibrate joint_std and to measure on; for hand_finder, frame shards to measure on",
     )
     parser.add_argument(
-        "--check", type=Path, help="checkpoint of hand_check: it then tells score and side (pose networks)"
+        "--check", type=Path, help="checkpoint or weights of hand_check: it then tells score and side (pose networks)"
     )
     parser.add_argument(
         "--save-weights", type=Path, metavar="FILE.pt", help="also the averaged weights, for `hand_pose train --init`"
     )
     parser.add_argument("--batches", type=int, default=64, help="validation batches (default: 64)")
-    parser.add_argument("--data", default="synthetic, `hand_pose synth`", help="what it was trained on, for the card")
+    parser.add_argument("--data", default="", help="what it was trained on, for the card (default: synthetic)")
     parser.add_argument("--command", dest="training", default="", help="how it was trained, for the card")
 
 
@@ -39,25 +44,28 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"--check {args.check}: no such file; `hand_pose train hand_check` writes last.ckpt")
     if args.out.suffix != ".onnx":
         raise UsageError(f"--out: expected a name ending in .onnx, got {args.out}")
+    if args.recipe == "kpt_fusion":
+        return _published(args)
     if not finder and (args.validation is None or not args.validation.is_dir()):
         raise UsageError("--validation: expected a folder of crop shards; joint_std is calibrated on it")
     recipes, training = load("hand_pose_ros.training.recipes"), load("hand_pose_ros.training.run")
     deploy, shards = load("hand_pose_ros.training.deploy"), load("hand_pose_ros.training.shards")
     load("onnx")
     if args.recipe not in recipes.RECIPES or args.recipe == "hand_check":
-        raise UsageError(f"expected kpt_fusion_lite, kpt_fusion_r18 or hand_finder, got {args.recipe!r}")
+        raise UsageError(f"expected {NAMES}, got {args.recipe!r}")
     module = recipes.recipe(args.recipe, recipes.Schedule(steps=1)).module
-    check = None
     try:
         network = training.load_averaged(module, args.checkpoint)
-        if args.check is not None:
-            check = training.load_averaged(recipes.recipe("hand_check", recipes.Schedule(steps=1)).module, args.check)
+        check = _check(args.check)
         stream = shards.ShardStream(args.validation, recipes.batch_size(args.recipe), 0) if args.validation else None
     except (RuntimeError, shards.ShardError) as error:
         raise UsageError(f"{args.checkpoint}: {error}") from error
     if args.save_weights is not None:
         training.save_weights(network, args.save_weights)
-    about = {"data": args.data, **({"command": args.training} if args.training else {})}
+    about = {
+        "data": args.data or "synthetic, `hand_pose synth`",
+        **({"command": args.training} if args.training else {}),
+    }
     if finder:
         deploy.export_finder(network, args.out, about, stream)
     else:
@@ -65,3 +73,36 @@ def run(args: argparse.Namespace) -> int:
         print(facts("Validation", figures).text() + "\n")
     print(f"{args.out}: {args.out.stat().st_size / 1e6:.1f} MB; card: {args.out.with_suffix('.md')}")
     return 0
+
+
+def _published(args: argparse.Namespace) -> int:
+    """A checkpoint of the authors, of either backbone."""
+    for name in ("validation", "save_weights"):
+        if getattr(args, name) is not None:
+            raise UsageError(
+                f"--{name.replace('_', '-')}: not for a checkpoint of the authors, which is taken as it is"
+            )
+    networks, deploy = load("hand_pose_ros.networks.keypoint_fusion"), load("hand_pose_ros.training.deploy")
+    load("onnx")
+    try:
+        network, check = networks.load_checkpoint(args.checkpoint), _check(args.check)
+    except (ValueError, RuntimeError) as error:
+        raise UsageError(str(error)) from error
+    data = {"data": args.data} if args.data else {}
+    about = {"source": args.checkpoint.name, **data, **({"command": args.training} if args.training else {})}
+    deploy.export_published(network, args.out, about, check)
+    told = "" if check else "; score and side are always 1 (no --check)"
+    print(f"{args.out}: {args.out.stat().st_size / 1e6:.1f} MB; joint_std is not calibrated{told}")
+    return 0
+
+
+def _check(path: Path | None) -> Any:
+    """The hand check of a checkpoint (.ckpt) or of weights alone (.pt)."""
+    if path is None:
+        return None
+    recipes, training = load("hand_pose_ros.training.recipes"), load("hand_pose_ros.training.run")
+    module = recipes.recipe("hand_check", recipes.Schedule(steps=1)).module
+    if path.suffix == ".ckpt":
+        return training.load_averaged(module, path)
+    module.start_from(load("torch").load(path, map_location="cpu", weights_only=True))
+    return module.network

@@ -16,6 +16,8 @@ from hand_pose_ros import __version__
 from hand_pose_ros.engines.zoo import sha256
 from hand_pose_ros.networks.hand_finder import HandFinderGraph, HandFinderNet
 from hand_pose_ros.networks.keypoint_fusion import KeypointFusion
+from hand_pose_ros.networks.keypoint_fusion.authors import AuthorsKeypointFusion
+from hand_pose_ros.networks.keypoint_fusion.authors.export import export_authors
 from hand_pose_ros.networks.keypoint_fusion.check import HandCheck
 from hand_pose_ros.networks.keypoint_fusion.export import OPSET, export_onnx
 from hand_pose_ros.skeleton import WRIST
@@ -120,6 +122,17 @@ def export_hand(
     export_onnx(network, path, {"version": __version__, **about, **figures}, scale, bias, check)
     write_card(path, {**about, **figures})
     return figures
+
+
+def export_published(
+    network: AuthorsKeypointFusion, path: Path, about: Mapping[str, str], check: HandCheck | None = None
+) -> None:
+    """Write a published network with the inputs and outputs of ours, and its card, which says what it cannot tell."""
+    limits = {"joint_std": "not calibrated: the scatter of the votes and what the stages changed"}
+    if check is None:
+        limits["score, side"] = "always 1: the published network tells neither; export with --check"
+    export_authors(network, path, {"version": __version__, **about}, check)
+    write_card(path, {**about, "size": network.config.size, "variant": "authors", **limits})
 
 
 def finder_figures(network: HandFinderNet, validation: ShardStream) -> dict[str, str]:

@@ -23,6 +23,20 @@ if TYPE_CHECKING:
 OPSET: Final = 17
 INPUT_NAMES: Final = ("rgb", "depth", "center", "crop_matrix", "cube", "intrinsics")
 OUTPUT_NAMES: Final = ("joints", "joint_std", "score", "side")
+# Inputs and outputs as they stand in every file's metadata.
+INTERFACE: Final[Mapping[str, str]] = {
+    "joint_order": "canonical: wrist, then thumb, index, middle, ring, little, each base to tip",
+    "input.rgb": "(1,128,128,3) uint8 RGB crop of a right (or mirrored left) hand; all 0 = no colour",
+    "input.depth": "(1,128,128) float32 metres, 0 = no reading",
+    "input.center": "(1,3) float32 metres, centre of the hand's cube in the camera frame",
+    "input.crop_matrix": "(1,3,3) float32, full-image pixel to crop pixel, integer = pixel centre",
+    "input.cube": "(1,3) float32 metres, edges of the cube",
+    "input.intrinsics": "(1,4) float32 fx, fy, cx, cy pixels of the full image",
+    "output.joints": "(1,21,3) float32 metres, camera optical frame",
+    "output.joint_std": "(1,21) float32 metres per axis, calibrated",
+    "output.score": "(1,) float32, probability that the crop is centred on a hand",
+    "output.side": "(1,) float32, probability that it is the expected (right) side",
+}
 # A standard deviation below this is not believable of any depth camera.
 MIN_STD: Final = 5e-4
 
@@ -125,15 +139,24 @@ def export_onnx(
     Raises:
         ImportError: the `onnx` package is missing.
     """
+    deployed = DeployedKeypointFusion(network, std_scale, std_bias, check)
+    return write_graph(deployed, path, {**_description(network), **metadata})
+
+
+def write_graph(deployed: nn.Module, path: Path, metadata: Mapping[str, str]) -> Path:
+    """Write a module with the inputs and outputs of `DeployedKeypointFusion` as ONNX, with exactly this metadata.
+
+    Raises:
+        ImportError: the `onnx` package is missing.
+    """
     try:
         import onnx
     except ImportError as error:
         raise ImportError("export needs the package onnx; install hand_pose_ros[train]") from error
-    deployed = DeployedKeypointFusion(network, std_scale, std_bias, check).eval()
     path.parent.mkdir(parents=True, exist_ok=True)
     with torch.no_grad():
         torch.onnx.export(
-            deployed,
+            deployed.eval(),
             tuple(example_inputs().values()),
             str(path),
             input_names=list(INPUT_NAMES),
@@ -143,7 +166,7 @@ def export_onnx(
         )
     model = onnx.load(str(path))
     _keep_inputs(model)
-    onnx.helper.set_model_props(model, {**_description(network), **metadata})
+    onnx.helper.set_model_props(model, dict(metadata))
     onnx.checker.check_model(model)
     onnx.save(model, str(path))
     return path
@@ -169,15 +192,5 @@ def _description(network: KeypointFusion) -> dict[str, str]:
         "stages": str(network.config.stages),
         "fusion": network.config.fusion,
         "weights_sha256": weights_sha256(network),
-        "joint_order": "canonical: wrist, then thumb, index, middle, ring, little, each base to tip",
-        "input.rgb": "(1,128,128,3) uint8 RGB crop of a right (or mirrored left) hand; all 0 = no colour",
-        "input.depth": "(1,128,128) float32 metres, 0 = no reading",
-        "input.center": "(1,3) float32 metres, centre of the hand's cube in the camera frame",
-        "input.crop_matrix": "(1,3,3) float32, full-image pixel to crop pixel, integer = pixel centre",
-        "input.cube": "(1,3) float32 metres, edges of the cube",
-        "input.intrinsics": "(1,4) float32 fx, fy, cx, cy pixels of the full image",
-        "output.joints": "(1,21,3) float32 metres, camera optical frame",
-        "output.joint_std": "(1,21) float32 metres per axis, calibrated",
-        "output.score": "(1,) float32, probability that the crop is centred on a hand",
-        "output.side": "(1,) float32, probability that it is the expected (right) side",
+        **INTERFACE,
     }

@@ -22,7 +22,8 @@ from hand_pose_ros.networks.keypoint_fusion.decoder import PixelHeads
 class AuthorsOutput(NamedTuple):
     """As `KeypointFusionOutput`, without the heads the authors do not have; joints in their order, millimetre cubes.
 
-    The published result list is [depth_map, rgb_map, refined 1, final 1, refined 2, final 2].
+    The published result list is [depth_map, rgb_map, refined 1, final 1, refined 2, final 2]. `variance` (B, 21, 3) is
+    that of the pixels' votes about the initial pose; ours, for want of any other measure of doubt.
     """
 
     joints: Tensor
@@ -36,6 +37,7 @@ class AuthorsOutput(NamedTuple):
     spatial_weights: tuple[Tensor, ...]
     has_rgb: Tensor
     stages: tuple[AuthorsStageOutput, ...]
+    variance: Tensor
 
 
 class AuthorsKeypointFusion(nn.Module):
@@ -79,8 +81,8 @@ class AuthorsKeypointFusion(nn.Module):
         depth_map, depth_features, _ = self.depth_branch(depth)
         rgb_map, rgb_features, _ = self.rgb_branch(rgb)
         depth_small = functional.interpolate(depth, size=(MAP_SIZE, MAP_SIZE), mode="nearest")
-        initial = awr.read_out(depth_map, depth_small, self.grid, mask_depth=False).joints
-        joints = uvd_to_xyz(initial.detach(), geometry, pixel_centre=0.0)
+        votes = awr.read_out(depth_map, depth_small, self.grid, mask_depth=False)
+        joints = uvd_to_xyz(votes.joints.detach(), geometry, pixel_centre=0.0)
         uv = self.grid.expand(depth.shape[0], -1, 2)
         pixels = uvd_to_xyz(torch.cat((uv, depth_small.flatten(2).transpose(1, 2)), dim=2), geometry, pixel_centre=0.0)
         closeness, index = look_up(points, pixels)
@@ -93,7 +95,7 @@ class AuthorsKeypointFusion(nn.Module):
             outputs.append(stage(given, start, outputs[-1].rgb_joints if outputs else None))
         return AuthorsOutput(
             joints=outputs[-1].final,
-            initial_uvd=initial,
+            initial_uvd=votes.joints,
             initial_xyz=joints,
             depth_map=depth_map,
             rgb_map=rgb_map,
@@ -103,6 +105,7 @@ class AuthorsKeypointFusion(nn.Module):
             spatial_weights=tuple(output.spatial_weights for output in outputs),
             has_rgb=torch.ones_like(depth[:, 0, 0, 0]),
             stages=tuple(outputs),
+            variance=votes.variance,
         )
 
 
