@@ -45,7 +45,12 @@ class Predictions:
 
     @property
     def found(self) -> BoolArray:
-        """(N,) whether a hand was reported where the true one is: palms at most `MATCH_RADIUS` apart."""
+        """(N,) whether a hand was reported where the true one is: palms at most `MATCH_RADIUS` apart.
+
+        Where the centre was told, every reported hand counts, however far off: the papers leave none out.
+        """
+        if self.center != "finder":
+            return self.known & self.given
         gap = np.linalg.norm((self.joints - self.truth)[:, _PALM].mean(axis=1), axis=1)
         with np.errstate(invalid="ignore"):
             return np.asarray(gap <= MATCH_RADIUS)
@@ -59,7 +64,7 @@ class Score:
         center: kind of crop centre.
         samples: hands with truth.
         found: of these, found where they are.
-        elsewhere: hands reported more than `MATCH_RADIUS` from the true one.
+        elsewhere: hands of our finder more than `MATCH_RADIUS` from the true one.
         counted: hands that the errors are of.
         whole: whether these are all that were found; else the row is about the hands that another centre found.
         mpjpe, auc: absolute error in the camera frame, and the area under its PCK curve from 0 to 50 mm.

@@ -27,6 +27,12 @@ def test_missed_and_misplaced_hands_do_not_count_as_errors() -> None:
     assert result.auc == pytest.approx(0.7, abs=0.01) and result.aligned_auc > 0.99
 
 
+def test_where_the_centre_was_told_every_hand_counts() -> None:
+    result = score(off("truth", 10, 400))
+    assert (result.found, result.elsewhere, result.counted) == (2, 0, 2)
+    assert result.mpjpe == pytest.approx(0.205, abs=1e-6)
+
+
 def test_hands_without_truth_are_left_out() -> None:
     predictions = off("truth", 5, 5)
     predictions.truth[0] = np.nan
