@@ -16,7 +16,7 @@ from hand_pose_ros.cli.settings import add_settings, read_yaml, settings
 from hand_pose_ros.config import PipelineConfig, flatten, replace
 from hand_pose_ros.datasets.base import DatasetError, HandDataset
 from hand_pose_ros.datasets.dexycb import DexYcb
-from hand_pose_ros.datasets.ho3d import Ho3d
+from hand_pose_ros.datasets.ho3d import NUM_VERTICES, Ho3d
 from hand_pose_ros.datasets.registry import CUBE_SIZES, LAYOUTS, NAMES, find_layout, open_dataset
 from hand_pose_ros.evaluation.benchmark import Predictions, Score, predict, score
 from hand_pose_ros.evaluation.centers import FoundCenter, KnownCenter, Predictor
@@ -26,6 +26,7 @@ from hand_pose_ros.evaluation.networks import AuthorsEstimator, open_estimator, 
 from hand_pose_ros.evaluation.official_dexycb import write_results
 from hand_pose_ros.evaluation.paper_tables import dexycb_table, ho3d_table, mesh_table
 from hand_pose_ros.evaluation.report import Report, Table
+from hand_pose_ros.hand_model.model import HandModel
 from hand_pose_ros.pipeline.estimator import Estimator
 from hand_pose_ros.pipeline.hand_models import load_hand_models
 from hand_pose_ros.skeleton import Side
@@ -216,7 +217,7 @@ def _write_submission(
         return []
     vertices = None
     if args.dataset == "ho3d" and config.mano_path:
-        vertices = fit_meshes(load_hand_models(config)[Side.RIGHT], result.joints)
+        vertices = fit_meshes(_mano(config), result.joints)
         _add_mesh_scores(data, vertices, args.every, tables)
     if args.submission is None:
         return []
@@ -231,6 +232,16 @@ def _write_submission(
     else:
         raise UsageError("--submission: DexYCB's result file counts the official frames; use its own layout")
     return notes
+
+
+def _mano(config: PipelineConfig) -> HandModel:
+    model = load_hand_models(config)[Side.RIGHT]
+    if model.num_vertices != NUM_VERTICES:
+        raise UsageError(
+            f"--mano-path: the challenge's mesh has MANO's {NUM_VERTICES} vertices, the model in {config.mano_path} has "
+            f"{model.num_vertices}; give MANO's own files"
+        )
+    return model
 
 
 def _add_mesh_scores(data: HandDataset, vertices: FloatArray, every: int, tables: list[Table]) -> None:

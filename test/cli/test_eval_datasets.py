@@ -72,6 +72,18 @@ def test_ho3d_without_truth_still_submits(folder: Path, capsys: pytest.CaptureFi
     assert report["about"]["cube_size"] == 0.3
 
 
+def test_ho3d_with_meshes_from_the_users_hand_model(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    mano = toy.write_toy_mano(folder / "mano")
+    out = folder / "meshes.json"
+    arguments = ("--dataset", "ho3d", "--root", str(folder / "ho3d"), "--submission", str(out))
+    assert run(folder, *arguments, "--mano-path", str(mano)) == 0
+    text = capsys.readouterr().out
+    assert "Mesh, errors in cm" in text and "F@15 mm" in text and "zeros" not in text
+    xyz, verts = (np.array(part) for part in json.loads(out.read_text()))
+    gap = np.linalg.norm(verts[:, :5] - xyz[:, 16:], axis=2)
+    assert gap.max() < 0.06, "the first vertices of the toy mesh are its fingertips"
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

@@ -13,7 +13,8 @@ import yaml
 
 from hand_pose_ros.datasets.dexycb import SERIALS, SUBJECTS
 from hand_pose_ros.datasets.ho3d import DEPTH_STEP
-from hand_pose_ros.skeleton import CANONICAL_TO_HO3D, OPENGL_TO_OPTICAL
+from hand_pose_ros.hand_model.model import HandModel
+from hand_pose_ros.skeleton import CANONICAL_TO_HO3D, OPENGL_TO_OPTICAL, Side
 from hand_pose_ros.types import Intrinsics
 
 CAMERA = Intrinsics(610.0, 612.0, 315.0, 245.0, 640, 480)
@@ -212,6 +213,31 @@ def write_coco_dexycb(tree: DexYcbTree, split: str = "s0_test") -> Path:
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps({"images": images, "annotations": annotations}))
     return path
+
+
+def write_toy_mano(folder: Path) -> Path:
+    """MANO_RIGHT.npz and MANO_LEFT.npz with 778 of the bundled hand's vertices: MANO's layout without MANO's data."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for side in Side:
+        model = HandModel.bundled(side)
+        kept = np.unique(np.concatenate([model.tips, np.linspace(0, model.num_vertices - 1, 900).astype(int)]))
+        kept = np.concatenate([model.tips, np.setdiff1d(kept, model.tips)])[:778]
+        # A regressor of the same joints from the vertices that are left: the least weights that do it.
+        points = np.concatenate([model.v_template[kept], np.ones((778, 1))], axis=1)
+        joints = np.concatenate([model.joint_template, np.ones((16, 1))], axis=1)
+        np.savez(
+            folder / f"MANO_{side.value.upper()}.npz",
+            v_template=model.v_template[kept],
+            faces=np.array([[0, 1, 2]]),
+            shapedirs=model.shapedirs[kept],
+            posedirs=model.posedirs[kept],
+            J_regressor=joints @ np.linalg.pinv(points),
+            weights=model.weights[kept],
+            parents=model.parents,
+            hand_mean=model.hand_mean,
+            tips=np.arange(5),
+        )
+    return folder
 
 
 def _yaml(path: Path, content: object) -> None:
