@@ -88,6 +88,8 @@ def run(args: argparse.Namespace) -> int:
     method = f"{args.checkpoint.name}" if args.checkpoint else Path(config.model).stem
     tables = [_table(args, datasets, scores, method)]
     notes = [f"{name}: {note}" for name, data in datasets.items() for note in data.notes]
+    if args.checkpoint is not None:
+        notes.append("the published network has no score: every place that our finder names is believed")
     notes += _write_submission(args, config, datasets, runs, tables)
     about = {"dataset": args.dataset, "root": str(args.root), "every": args.every, "method": method, **flatten(config)}
     figures = {name: [dataclasses.asdict(result) for result in results] for name, results in scores.items()}
@@ -238,8 +240,8 @@ def _mano(config: PipelineConfig) -> HandModel:
     model = load_hand_models(config)[Side.RIGHT]
     if model.num_vertices != NUM_VERTICES:
         raise UsageError(
-            f"--mano-path: the challenge's mesh has MANO's {NUM_VERTICES} vertices, the model in {config.mano_path} has "
-            f"{model.num_vertices}; give MANO's own files"
+            f"--mano-path: the challenge's mesh has MANO's {NUM_VERTICES} vertices, the model in {config.mano_path} "
+            f"has {model.num_vertices}; give MANO's own files"
         )
     return model
 
