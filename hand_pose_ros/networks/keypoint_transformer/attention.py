@@ -31,7 +31,7 @@ class MultiHeadAttention(nn.Module):
         nn.init.zeros_(self.out_proj.bias)
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor, blocked: Tensor) -> tuple[Tensor, Tensor]:
-        """query (B, Q, C), key and value (B, K, C), blocked (B or 1, Q or 1, K) bool.
+        """query (B or 1, Q, C), key and value (B, K, C), blocked (B or 1, Q or 1, K) bool.
 
         Returns:
             (B, Q, C), and the weights (B, Q, K), mean over the heads.
@@ -45,7 +45,8 @@ class MultiHeadAttention(nn.Module):
         scores = scores.masked_fill(blocked[:, None], BLOCKED)
         attention = torch.softmax(scores, dim=3)
         pooled = self.dropout(attention) @ v
-        return self.out_proj(pooled.transpose(1, 2).flatten(2)), attention.mean(dim=1)
+        joined = pooled.transpose(1, 2).reshape(pooled.shape[0], query.shape[1], query.shape[2])
+        return self.out_proj(joined), attention.mean(dim=1)
 
     def _split(self, tokens: Tensor) -> Tensor:
         batch, count, _ = tokens.shape
@@ -107,7 +108,11 @@ class CrossAttentionLayer(nn.Module):
     def forward(
         self, target: Tensor, queries: Tensor, memory: Tensor, query_blocked: Tensor, memory_blocked: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """target and queries (B, Q, C), memory (B, K, C), masks (1, Q, Q) and (B, Q, K) bool -> target, weights."""
+        """target (B or 1, Q, C), queries (1, Q, C), memory (B, K, C); masks (1, Q, Q) and (B, Q or 1, K) bool.
+
+        Returns:
+            the new target (B, Q, C), and the weights (B, Q, K).
+        """
         placed = target + queries
         attended, _ = self.self_attn(placed, placed, target, query_blocked)
         target = self.norm1(target + self.dropout(attended))
@@ -128,7 +133,7 @@ class CrossAttention(nn.Module):
     def forward(
         self, queries: Tensor, memory: Tensor, query_blocked: Tensor, memory_blocked: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Every layer's output (N_CA, B, Q, C), and the last layer's attention (B, Q, K)."""
+        """As `CrossAttentionLayer`: every layer's output (N_CA, B, Q, C), and the last layer's weights (B, Q, K)."""
         target = torch.zeros_like(queries)
         outputs: list[Tensor] = []
         weights = torch.empty(0)

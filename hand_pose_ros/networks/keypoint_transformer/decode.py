@@ -55,6 +55,11 @@ class Decoded(NamedTuple):
     object_translation: Tensor | None
     object_presence: Tensor | None
 
+    def placed(self, joints: Tensor) -> Decoded:
+        """With these joints (B, 2, 21, 3) metres from the wrist, and what follows from them."""
+        uv = None if self.camera is None else project(joints, self.hand_translation, self.camera)
+        return self._replace(joints=joints, uv=uv, depth=joints[..., 2])
+
 
 def decode(output: KeypointTransformerOutput, authors: bool = False) -> Decoded:
     """Make hands of the last layer's answers; `authors` where the network is of that variant."""
@@ -65,17 +70,14 @@ def decode(output: KeypointTransformerOutput, authors: bool = False) -> Decoded:
     joints = uv = depth = None
     if output.joint_vectors is not None:
         joints = canonical(joints_from_vectors(output.joint_vectors[-1]))
-        depth = joints[..., 2]
-        if camera is not None:
-            uv = project(joints, translation, camera)
     if output.bins is not None:
         places, depth = read_bins(output.bins[-1], sub_bin=not authors)
         uv, depth = canonical(to_crop(places, authors)), canonical(depth[..., None])[..., 0]
     identity = canonical_identities(torch.softmax(output.identity_logits[-1], dim=2))
     objects = output.object_rotation is not None and output.object_translation is not None
     keypoints = output.keypoints
-    return Decoded(
-        joints=joints,
+    result = Decoded(
+        joints=None,
         uv=uv,
         depth=depth,
         pose=None if output.pose is None else output.pose[-1],
@@ -91,19 +93,22 @@ def decode(output: KeypointTransformerOutput, authors: bool = False) -> Decoded:
         object_translation=output.object_translation[-1] if output.object_translation is not None else None,
         object_presence=_certain(identity[..., OBJECT_CLASS], keypoints) if objects else None,
     )
+    return result if joints is None else result.placed(joints)
 
 
 def canonical(joints: Tensor) -> Tensor:
     """(..., 21, C) from the paper's joint order to ours."""
-    order = torch.from_numpy(INTERHAND_TO_CANONICAL.copy()).to(joints.device)
+    order = torch.tensor(INTERHAND_TO_CANONICAL.tolist(), device=joints.device)
     return joints.index_select(joints.dim() - 2, order)
 
 
 def canonical_identities(identity: Tensor) -> Tensor:
     """Classes (..., C) of the keypoints from the paper's joint order to ours."""
-    order = torch.from_numpy(INTERHAND_TO_CANONICAL.copy()).to(identity.device)
+    order = torch.tensor(INTERHAND_TO_CANONICAL.tolist(), device=identity.device)
     hands = [identity[..., side].index_select(identity.dim() - 1, order) for side in (RIGHT, LEFT)]
-    return torch.cat((identity[..., :1], *hands, identity[..., OBJECT_CLASS:]), dim=-1)
+    has_object = identity.shape[-1] > OBJECT_CLASS
+    rest = (identity[..., OBJECT_CLASS:],) if has_object else ()
+    return torch.cat((identity[..., :1], *hands, *rest), dim=-1)
 
 
 def joints_from_vectors(vectors: Tensor) -> Tensor:
@@ -118,10 +123,11 @@ def with_wrist(joints: Tensor) -> Tensor:
 
 def _along_fingers(steps: Tensor) -> Tensor:
     """Sums (..., 20, C) from the knuckle outwards; a finger stands from its tip to its knuckle."""
-    tip, outer, inner, knuckle = steps.reshape(*steps.shape[:-2], 5, 4, steps.shape[-1]).unbind(-2)
+    fingers = steps.reshape(*steps.shape[:-2], 5, 4, steps.shape[-1])
+    tip, outer, inner, knuckle = fingers.unbind(-2)
     inner = knuckle + inner
     outer = inner + outer
-    return torch.stack((outer + tip, outer, inner, knuckle), dim=-2).flatten(-3, -2)
+    return torch.stack((outer + tip, outer, inner, knuckle), dim=-2).reshape(steps.shape)
 
 
 def read_bins(bins: Tensor, sub_bin: bool) -> tuple[Tensor, Tensor]:

@@ -88,9 +88,8 @@ class KeypointTransformer(nn.Module):
         empty = keypoints.valid.sum(dim=1, keepdim=True) == 0
         blocked = ~(keypoints.valid | empty)[:, None]
         memory, read = self.self_attention(self.tokens(seen.features, keypoints), blocked)
-        queries = self.queries.weight.expand(memory.shape[0], -1, -1)
         memory_blocked = self._memory_blocked(blocked, keypoints)
-        answers, attention = self.cross_attention(queries, memory, self.query_blocked, memory_blocked)
+        answers, attention = self.cross_attention(self.queries.weight[None], memory, self.query_blocked, memory_blocked)
         hand_type = None if self.hand_type is None else self.hand_type(seen.deepest.mean(dim=(2, 3)))
         heads = cast("dict[str, Any]", self.heads(answers))
         return KeypointTransformerOutput(
@@ -128,15 +127,14 @@ class KeypointTransformer(nn.Module):
         return torch.cat(parts, dim=1)[..., 0].transpose(1, 2)
 
     def _memory_blocked(self, blocked: Tensor, keypoints: Keypoints) -> Tensor:
-        """(B, Q, K): the rotation query looks at the object's tokens only, where there are any."""
-        every = blocked.expand(-1, self.layout.count, -1)
+        """(B, Q, K): the rotation query looks at the object's tokens only, if there are any; Q = 1 without object."""
         if not self.config.objects:
-            return every
+            return blocked
         other = (keypoints.kind != OBJECT)[:, None]
-        seen = ~other
-        none = seen.sum(dim=2, keepdim=True) == 0
+        none = (~other).sum(dim=2, keepdim=True) == 0
         rotation = blocked | (other & ~none)
-        return torch.cat((every[:, : self.layout.rotation], rotation, every[:, self.layout.rotation + 1 :]), dim=1)
+        before, after = self.layout.rotation, self.layout.count - self.layout.rotation - 1
+        return torch.cat((*(blocked,) * before, rotation, *(blocked,) * after), dim=1)
 
 
 def _initialise(network: KeypointTransformer) -> None:

@@ -98,12 +98,13 @@ def _slots(heat: Tensor, code: int, threshold: float, slots: int, settings: Peak
     height, width = heat.shape[1:]
     peaks = peak_map(heat, threshold, settings.radius, settings.rounds)
     # Below every threshold where there is no peak, so that TopK takes peaks first.
-    ranked = torch.where(peaks, heat, torch.full_like(heat, threshold - 1.0)).reshape(-1, height * width)
+    ranked = torch.where(peaks, heat, threshold - 1.0).reshape(-1, height * width)
     value, index = ranked.topk(slots, dim=1, sorted=True)
     valid = value > threshold
     used = valid.to(heat.dtype)
-    row = torch.div(index, width, rounding_mode="floor")
-    xy = torch.stack((index - row * width, row), dim=2).to(heat.dtype) * used[..., None]
+    place = index.to(heat.dtype)
+    row = torch.floor((place + 0.5) / width)
+    xy = torch.stack((place - row * width, row), dim=2) * used[..., None]
     return Keypoints(xy, valid, valid.to(torch.int64) * code, value * used)
 
 
@@ -115,17 +116,16 @@ def peak_map(heat: Tensor, threshold: float, radius: int, rounds: int) -> Tensor
     order wins, as there.
     """
     heat = heat[:, None]
-    floor = torch.full_like(heat, threshold)
     order = _raster_priority(heat)
-    left = torch.maximum(heat, floor)
-    found = torch.zeros_like(heat)
+    left = heat.clamp(min=threshold)
+    found = torch.zeros_like(heat, dtype=torch.bool)
     for _ in range(rounds):
-        highest = (left >= disc_maximum(left, radius)) & (left > floor)
-        priority = torch.where(highest, order, torch.zeros_like(order))
-        new = (highest & (priority >= disc_maximum(priority, radius))).to(heat.dtype)
-        found = found + new
-        left = torch.where(disc_maximum(new, radius) > 0, floor, left)
-    return found[:, 0] > 0
+        highest = (left >= disc_maximum(left, radius)) & (left > threshold)
+        priority = torch.where(highest, order, 0.0)
+        new = highest & (priority >= disc_maximum(priority, radius))
+        found = found | new
+        left = torch.where(disc_maximum(new.to(heat.dtype), radius) > 0, threshold, left)
+    return found[:, 0]
 
 
 def _raster_priority(heat: Tensor) -> Tensor:
@@ -136,14 +136,25 @@ def _raster_priority(heat: Tensor) -> Tensor:
 
 
 def disc_maximum(heat: Tensor, radius: int) -> Tensor:
-    """The largest value of (B, 1, H, W) within a Euclidean `radius` of each pixel, as a maximum over rectangles."""
+    """The largest value of (B, 1, H, W) within a Euclidean `radius` of each pixel.
+
+    The disc is a union of rectangles; each is a horizontal and a vertical maximum.
+    """
     result: Tensor | None = None
-    for half_width, half_height in _rectangles(radius):
-        kernel = (2 * half_height + 1, 2 * half_width + 1)
-        pooled = functional.max_pool2d(heat, kernel, stride=1, padding=(half_height, half_width))
+    wide, reached = heat, 0
+    for half_width, half_height in sorted(_rectangles(radius)):
+        wide = _pool(wide, (0, half_width - reached))
+        reached = half_width
+        pooled = _pool(wide, (half_height, 0))
         result = pooled if result is None else torch.maximum(result, pooled)
     assert result is not None
     return result
+
+
+def _pool(heat: Tensor, half: tuple[int, int]) -> Tensor:
+    if half == (0, 0):
+        return heat
+    return functional.max_pool2d(heat, (2 * half[0] + 1, 2 * half[1] + 1), stride=1, padding=half)
 
 
 def _rectangles(radius: int) -> list[tuple[int, int]]:
@@ -159,6 +170,6 @@ def position_code(xy: Tensor, channels: int, temperature: float = 100.0) -> Tens
     scale = temperature ** (2 * torch.div(index, 2, rounding_mode="floor").to(torch.float32) / features)
     angle = (torch.round(xy) + 1) / (MAP_SIZE + 1e-6) * (2 * torch.pi)
     phase = angle[..., None] / scale.to(xy.dtype)
-    odd = (index % 2).to(torch.bool)
-    code = torch.where(odd, torch.cos(phase), torch.sin(phase))
+    # cos(a) = sin(a + pi/2), at the odd features.
+    code = torch.sin(phase + (torch.arange(features, device=xy.device) % 2) * (torch.pi / 2))
     return torch.cat((code[:, :, 1], code[:, :, 0]), dim=2)

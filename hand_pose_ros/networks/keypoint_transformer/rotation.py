@@ -13,7 +13,7 @@ def rotation_matrix(six: Tensor) -> Tensor:
     nearest rotation: its columns are orthogonal, only two are too short.
     """
     first, normal = _axes(six)
-    return _columns(first, torch.nn.functional.normalize(normal, dim=-1, eps=1e-8))
+    return _columns(first, _unit(normal))
 
 
 def published_matrix(six: Tensor) -> Tensor:
@@ -23,8 +23,12 @@ def published_matrix(six: Tensor) -> Tensor:
 
 
 def _axes(six: Tensor) -> tuple[Tensor, Tensor]:
-    first = torch.nn.functional.normalize(six[..., :3], dim=-1, eps=1e-8)
+    first = _unit(six[..., :3])
     return first, _cross(first, six[..., 3:])
+
+
+def _unit(vector: Tensor) -> Tensor:
+    return vector / vector.square().sum(dim=-1, keepdim=True).sqrt().clamp(min=1e-8)
 
 
 def _columns(first: Tensor, third: Tensor) -> Tensor:

@@ -1,0 +1,149 @@
+"""The network as one ONNX graph: bytes in; hands, keypoints and the object's pose out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+
+from hand_pose_ros.networks.keypoint_transformer.config import CROP_SIZE
+from hand_pose_ros.networks.keypoint_transformer.decode import Decoded, decode
+from hand_pose_ros.networks.keypoint_transformer.model import KeypointTransformer
+from hand_pose_ros.networks.keypoint_transformer.peaks import graph_keypoints
+from hand_pose_ros.skeleton import WRIST
+
+OPSET: Final = 17
+INPUT_NAMES: Final = ("rgb",)
+_MEANING: Final[Mapping[str, str]] = {
+    "joints": "(1,2,21,3) float32 metres from the hand's own wrist, camera axes; right, left",
+    "uv": "(1,2,21,2) float32 pixels of the crop; right, left",
+    "depth": "(1,2,21) float32 metres behind the hand's own wrist; right, left",
+    "pose": "(1,2,16,3) float32 axis-angle in MANO order; right, left",
+    "shape": "(1,10) float32 betas of both hands",
+    "camera": "(1,3) float32 s, tx, ty: crop pixel = s XY + t, XY metres from the right wrist",
+    "hand_translation": "(1,3) float32 metres, right to left wrist",
+    "presence": "(1,2) float32 0..1, how completely the hand's joints are found; right, left",
+    "keypoint_uv": "(1,K,2) float32 pixels of the crop",
+    "keypoint_score": "(1,K) float32, height of the peak, 0 in unused slots",
+    "identity": "(1,K,C) float32 probabilities: background, 21 right joints, 21 left joints, object",
+    "attention": "(1,Q,K) float32, of the queries to the keypoints, last layer, mean over heads",
+    "object_rotation": "(1,3,3) float32, object to camera axes",
+    "object_translation": "(1,3) float32 metres, right wrist to object",
+    "object_presence": "(1,) float32 0..1",
+}
+
+
+class DeployedKeypointTransformer(nn.Module):
+    """The network with its input normalisation, keypoints found in the graph and its answers decoded.
+
+    Args:
+        network: trained; it is put into eval mode.
+        hand_layers: for the angle representation, modules of the right and the left hand that take (global_orient
+            (B, 3), hand_pose (B, 45), betas (B, 10), transl (B, 3)) and give vertices and joints (B, 21, 3) in
+            canonical order, such as `hand_model.torch_model.TorchHandModel`. With them the graph has `joints`, `uv` and
+            `depth` too.
+    """
+
+    def __init__(self, network: KeypointTransformer, hand_layers: tuple[nn.Module, nn.Module] | None = None) -> None:
+        super().__init__()
+        if hand_layers is not None and network.config.representation != "angles":
+            raise ValueError(f"hand_layers serve 'angles' only, the network gives {network.config.representation!r}")
+        self.network = network.eval()
+        self.hand_layers = nn.ModuleList(hand_layers) if hand_layers is not None else None
+
+    def forward(self, rgb: Tensor) -> tuple[Tensor, ...]:
+        """rgb (B, 256, 256, 3) uint8 -> the fields of `Decoded` that the network has, in their order."""
+        return tuple(value for value in self.decoded(rgb) if value is not None)
+
+    def decoded(self, rgb: Tensor) -> Decoded:
+        """The same by name."""
+        config = self.network.config
+        seen = self.network.see(rgb.permute(0, 3, 1, 2).to(torch.float32) / 255)
+        keypoints = graph_keypoints(seen.maps, config.hand_slots, config.object_slots, config.peaks)
+        result = decode(self.network.understand(seen, keypoints), config.variant == "authors")
+        return result if self.hand_layers is None else self._posed(result)
+
+    def _posed(self, result: Decoded) -> Decoded:
+        assert result.pose is not None and result.shape is not None and self.hand_layers is not None
+        hands = []
+        for side, layer in enumerate(self.hand_layers):
+            pose = result.pose[:, side]
+            _, joints = layer(
+                pose[:, 0], pose[:, 1:].reshape(pose.shape[0], 45), result.shape, torch.zeros_like(pose[:, 0])
+            )
+            hands.append(joints - joints[:, WRIST : WRIST + 1])
+        return result.placed(torch.stack(hands, dim=1))
+
+
+def output_names(deployed: DeployedKeypointTransformer) -> tuple[str, ...]:
+    """Names of what `DeployedKeypointTransformer.forward` returns."""
+    with torch.no_grad():
+        result = deployed.decoded(example_input())
+    return tuple(name for name, value in zip(Decoded._fields, result, strict=True) if value is not None)
+
+
+def example_input() -> Tensor:
+    """A crop of the right shape and type."""
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(0, 255, (1, CROP_SIZE, CROP_SIZE, 3), dtype=torch.uint8, generator=generator)
+
+
+def export_onnx(
+    network: KeypointTransformer,
+    path: Path,
+    metadata: Mapping[str, str],
+    hand_layers: tuple[nn.Module, nn.Module] | None = None,
+) -> Path:
+    """Write the network (batch 1, opset 17, static shapes) with its metadata.
+
+    Args:
+        network: of either variant, on the CPU; left in eval mode.
+        path: the .onnx file to write.
+        metadata: strings for the file (name, version, training command, measured error ...). Added here: the
+            inputs and outputs with units and the configuration.
+        hand_layers: see `DeployedKeypointTransformer`.
+
+    Raises:
+        ImportError: the `onnx` package is missing.
+    """
+    try:
+        import onnx
+    except ImportError as error:
+        raise ImportError("export needs the package onnx; install hand_pose_ros[train]") from error
+    deployed = DeployedKeypointTransformer(network, hand_layers).eval()
+    names = output_names(deployed)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with torch.no_grad():
+        torch.onnx.export(
+            deployed,
+            (example_input(),),
+            str(path),
+            input_names=list(INPUT_NAMES),
+            output_names=list(names),
+            opset_version=OPSET,
+            dynamo=False,
+        )
+    model = onnx.load(str(path))
+    onnx.helper.set_model_props(model, {**_description(network, names), **metadata})
+    model = onnx.shape_inference.infer_shapes(model)
+    onnx.checker.check_model(model)
+    onnx.save(model, str(path))
+    return path
+
+
+def _description(network: KeypointTransformer, names: tuple[str, ...]) -> dict[str, str]:
+    config = network.config
+    return {
+        "model": "keypoint_transformer",
+        "size": config.size,
+        "variant": config.variant,
+        "representation": config.representation,
+        "self_layers": str(config.self_layers),
+        "cross_layers": str(config.cross_layers),
+        "joint_order": "canonical: wrist, then thumb, index, middle, ring, little, each base to tip",
+        "input.rgb": "(1,256,256,3) uint8 RGB crop of the hands and the object",
+        **{f"output.{name}": _MEANING[name] for name in names},
+    }

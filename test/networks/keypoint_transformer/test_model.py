@@ -1,0 +1,165 @@
+"""The default network: what must not matter does not, what is configured is there."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from keypoint_transformer_toys import with_peaks  # noqa: E402
+
+from hand_pose_ros.networks.keypoint_transformer import (  # noqa: E402
+    Keypoints,
+    KeypointTransformer,
+    KeypointTransformerConfig,
+    published,
+)
+from hand_pose_ros.networks.keypoint_transformer.decode import decode  # noqa: E402
+from hand_pose_ros.networks.keypoint_transformer.peaks import HAND, OBJECT  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def network() -> KeypointTransformer:
+    torch.manual_seed(0)
+    return with_peaks(KeypointTransformer(KeypointTransformerConfig(objects=True)).eval())
+
+
+@pytest.fixture(scope="module")
+def image() -> Any:
+    return torch.rand(2, 3, 256, 256, generator=torch.Generator().manual_seed(1))
+
+
+def _heads(output: Any) -> list[Any]:
+    return [output.joint_vectors, output.hand_translation, output.object_rotation, output.object_translation]
+
+
+@torch.no_grad()
+def test_order_of_keypoints_does_not_matter(network: KeypointTransformer, image: Any) -> None:
+    seen = network.see(image)
+    output = network(image)
+    order = torch.randperm(68, generator=torch.Generator().manual_seed(0))
+    shuffled = Keypoints(*(field[:, order] for field in output.keypoints))
+    again = network.understand(seen, shuffled)
+    for one, other in zip(_heads(output), _heads(again), strict=True):
+        assert torch.allclose(one, other, atol=1e-5)
+    assert torch.allclose(output.identity_logits[:, :, order], again.identity_logits, atol=1e-5)
+
+
+@torch.no_grad()
+def test_unused_slots_do_not_matter(network: KeypointTransformer, image: Any) -> None:
+    seen, keypoints = network.see(image), network(image).keypoints
+    valid = keypoints.valid & (torch.arange(68) % 3 == 0)
+    given = keypoints._replace(valid=valid, kind=keypoints.kind * valid)
+    moved = given._replace(xy=torch.where(valid[..., None], given.xy, torch.full_like(given.xy, 77.0)))
+    assert valid.any()
+    for one, other in zip(
+        _heads(network.understand(seen, given)), _heads(network.understand(seen, moved)), strict=True
+    ):
+        assert torch.allclose(one, other, atol=1e-6)
+
+
+@torch.no_grad()
+def test_rotation_query_sees_the_object_only(network: KeypointTransformer, image: Any) -> None:
+    output = network(image)
+    rotation, translation = network.layout.rotation, network.layout.translation
+    hands = output.keypoints.kind == HAND
+    objects = output.keypoints.kind == OBJECT
+    assert hands.any(dim=1).all() and objects.any(dim=1).all()
+    assert (output.attention[:, rotation][hands] == 0).all()
+    assert (output.attention[:, rotation][objects] > 0).all()
+    assert (output.attention[:, translation][hands] > 0).all()
+    assert torch.allclose(output.attention.sum(dim=2), torch.ones(2, network.layout.count))
+
+
+@torch.no_grad()
+def test_no_keypoint_is_no_hand(network: KeypointTransformer, image: Any) -> None:
+    """Finite answers and presence 0; the other sample of the batch is as it was."""
+    seen, keypoints = network.see(image), network(image).keypoints
+    nothing = torch.tensor([False, True])[:, None]
+    given = keypoints._replace(valid=keypoints.valid & nothing, kind=keypoints.kind * nothing)
+    scene, before = decode(network.understand(seen, given)), decode(network.understand(seen, keypoints))
+    assert (scene.presence[0] == 0).all() and (scene.presence[1] > 0).all()
+    for name, value in scene._asdict().items():
+        if value is not None:
+            assert torch.isfinite(value).all(), name
+            assert torch.allclose(value[1], getattr(before, name)[1], atol=1e-5), name
+
+
+@pytest.mark.parametrize("representation", ["3d", "2p5d", "angles"])
+@pytest.mark.parametrize("self_layers", [0, 3])
+@pytest.mark.parametrize("objects", [False, True])
+def test_shapes(representation: Any, self_layers: int, objects: bool, image: Any) -> None:
+    config = KeypointTransformerConfig(
+        representation=representation, self_layers=self_layers, cross_layers=2, objects=objects, left_object=objects
+    )
+    network = KeypointTransformer(config).eval()
+    with torch.no_grad():
+        output = network(image[:1])
+        scene = decode(output)
+    slots = 68 if objects else 64
+    assert output.identity_logits.shape == (max(self_layers, 1), 1, slots, 44 if objects else 43)
+    assert output.hand_translation.shape == (2, 1, 3)
+    assert output.maps.shape == (1, 2 if objects else 1, 128, 128)
+    shapes = {
+        "joints": (1, 2, 21, 3) if representation == "3d" else None,
+        "uv": (1, 2, 21, 2) if representation != "angles" else None,
+        "depth": (1, 2, 21) if representation != "angles" else None,
+        "pose": (1, 2, 16, 3) if representation == "angles" else None,
+        "shape": (1, 10) if representation == "angles" else None,
+        "camera": (1, 3) if representation != "2p5d" else None,
+        "object_rotation": (1, 3, 3) if objects else None,
+        "object_presence": (1,) if objects else None,
+        "presence": (1, 2),
+        "keypoint_uv": (1, slots, 2),
+    }
+    for name, expected in shapes.items():
+        value = getattr(scene, name)
+        assert (None if value is None else tuple(value.shape)) == expected, name
+
+
+def test_everything_learns(image: Any) -> None:
+    """No parameter of the default network is without use, whatever the representation."""
+    for representation in ("3d", "2p5d", "angles"):
+        config = KeypointTransformerConfig(
+            representation=representation, objects=True, left_object=True, self_layers=2, cross_layers=2
+        )
+        network = with_peaks(KeypointTransformer(config))
+        output = network(image)
+        assert (output.keypoints.kind == OBJECT).any()
+        values = [value for value in output if isinstance(value, torch.Tensor)]
+        sum(value.square().mean() for value in values).backward()
+        idle = {name for name, p in network.named_parameters() if p.grad is None or not p.grad.any()}
+        # The first layer's target is zero, so what the queries tell each other there is one constant.
+        first = ("cross_attention.layers.0.self_attn.", "cross_attention.layers.0.norm1.")
+        assert all(name.startswith(first) for name in idle), idle
+
+
+def test_lite_is_small() -> None:
+    network = KeypointTransformer(KeypointTransformerConfig(objects=True))
+    assert sum(parameter.numel() for parameter in network.parameters()) * 4 < 12e6
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"size": "r18", "decoder": "big"}, "expected one of .*'r50 with big'.*got 'r18' with 'big'"),
+        ({"size": "r101"}, "got 'r101' with 'small'"),
+        ({"representation": "mesh"}, "representation: expected"),
+        ({"variant": "paper"}, "variant: expected"),
+        ({"variant": "authors"}, "'lite' is not the authors'"),
+        ({"cross_layers": 0}, "cross_layers >= 1"),
+        ({"self_layers": -1}, "self_layers >= 0"),
+        ({"left_object": True}, "left_object needs objects"),
+    ],
+)
+def test_wrong_configurations(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(KeypointTransformerConfig(), **changes)
+
+
+def test_unknown_published_network() -> None:
+    with pytest.raises(ValueError, match=r"expected one of .*'h2o3d', 'ho3d', 'interhand', 'interhand_mano'"):
+        published("dexycb")
