@@ -62,6 +62,18 @@ def test_parameter_counts(published_keys: dict[str, Shapes], size: Size) -> None
     assert sum(p.numel() for p in empty(size).parameters()) == stored - dead - UNUSED_ROWS
 
 
+@pytest.mark.parametrize(("size", "gigaflop"), [("r18", 4.13), ("convnext_t", 8.85 - 0.22)])
+def test_operations_are_the_published_ones(size: Size, gigaflop: float) -> None:
+    """The same counter on the published code (sheet section 1); it computes ConvNeXt's last residual module twice,
+    0.22 GFLOP for nothing."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    shapes = ((1, 3, 128, 128), (1, 1, 128, 128), (1, 1024, 3), (1, 3), (1, 3, 3), (1, 3), (1, 4))
+    with torch.device("meta"), torch.no_grad(), FlopCounterMode(display=False) as counter:
+        empty(size).eval()(*(torch.zeros(shape) for shape in shapes))
+    assert counter.get_total_flops() / 1e9 == pytest.approx(gigaflop, rel=0.01)
+
+
 def test_dead_parameters_are_those_listed(kpt_fusion_golden: Path, published_keys: dict[str, Shapes]) -> None:
     lines = (kpt_fusion_golden / "dead_params_r18.txt").read_text().splitlines()
     ours = {key for key in published_keys["r18"] if is_dead(key) and is_parameter(key)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -186,11 +187,13 @@ def _keep_inputs(model: onnx.ModelProto) -> None:
 
 
 def _description(network: KeypointFusion) -> dict[str, str]:
+    taken_out = [name for name, present in asdict(network.config.parts).items() if not present]
     return {
         "model": "kpt_fusion",
         "size": network.config.size,
         "stages": str(network.config.stages),
         "fusion": network.config.fusion,
+        **({"without": ", ".join(taken_out)} if taken_out else {}),
         "weights_sha256": weights_sha256(network),
         **INTERFACE,
     }
