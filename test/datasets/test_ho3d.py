@@ -17,7 +17,8 @@ from hand_pose_ros.datasets.base import DatasetError, Reading
 from hand_pose_ros.datasets.ho3d import Ho3d, capture_of, optical_mano, read_depth
 from hand_pose_ros.datasets.registry import open_dataset
 from hand_pose_ros.hand_model.model import HandModel
-from hand_pose_ros.skeleton import OPENGL_TO_OPTICAL, Side
+from hand_pose_ros.hand_model.rotation import axis_angle_to_matrix
+from hand_pose_ros.skeleton import CANONICAL_TO_INTERHAND, OPENGL_TO_OPTICAL, Side
 from hand_pose_ros.types import BoundingBox
 
 
@@ -174,3 +175,23 @@ def test_the_version_is_checked(own: Path) -> None:
         Ho3d(own, "train", version=4)
     with pytest.raises(DatasetError, match="train, val, train_all, evaluation; got 'test'"):
         Ho3d(own, "test")
+
+
+def test_equals_the_reading_of_the_data_sets_authors(shared_dir: Path) -> None:
+    """Keypoint Transformer's loader, by the authors of HO-3D: joints from the wrist and the turned pose."""
+    folder = shared_dir / "golden" / "keypoint_transformer"
+    stored = np.load(folder / "loader_ho3d_3D.npz")
+    for index, sample in enumerate(Ho3d(folder / "mini" / "ho3d", "train_all", Reading(depth=False))):
+        name = f"train.ident.{index}"
+        assert str(stored[f"{name}.meta.seq_id"]) == sample.key.sequence
+        assert sample.joints is not None and sample.mano is not None
+        relative = (sample.joints - sample.joints[0])[CANONICAL_TO_INTERHAND] * 1000
+        np.testing.assert_allclose(relative, stored[f"{name}.targets.joint_cam_no_trans"][:21], atol=1e-3)
+        pose = np.concatenate([sample.mano.global_orient, sample.mano.hand_pose]).astype(np.float64)
+        ours, theirs = (
+            axis_angle_to_matrix(values.reshape(16, 3)) for values in (pose, stored[f"{name}.targets.mano_pose"][:48])
+        )
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+        camera = sample.intrinsics
+        np.testing.assert_allclose((camera.fx, camera.fy), stored[f"{name}.meta.focal"], rtol=1e-6)
+        np.testing.assert_allclose((camera.cx, camera.cy), stored[f"{name}.meta.princpt"], rtol=1e-6)
