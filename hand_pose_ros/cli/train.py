@@ -1,51 +1,117 @@
-"""`hand_pose train`: a network on synthetic shards, in pieces that resume."""
+"""`hand_pose train`: a network in pieces that resume."""
 
 from __future__ import annotations
 
 import argparse
+import time
 from pathlib import Path
+from typing import Any, Final
 
 from hand_pose_ros.cli.errors import UsageError, load
+from hand_pose_ros.cli.settings import add_option
+from hand_pose_ros.config import build, options
+from hand_pose_ros.datasets.synthetic.spec import SyntheticConfig
+
+KPT_FUSION: Final = "kpt_fusion"
+_SOURCES: Final = ("synthetic", "dexycb", "ho3d")
+_SCENE: Final = "scene."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of this command."""
-    parser.add_argument("recipe", metavar="RECIPE", help="kpt_fusion_lite, kpt_fusion_r18, hand_check or hand_finder")
     parser.add_argument(
-        "--data", type=Path, nargs="+", required=True, help="folders of shards to train on (`hand_pose synth`)"
+        "model",
+        metavar="MODEL",
+        help="kpt_fusion, or a recipe on shards: kpt_fusion_lite, kpt_fusion_r18, hand_check or hand_finder",
     )
-    parser.add_argument("--validation", type=Path, required=True, help="shards of another seed")
-    parser.add_argument("--out", type=Path, required=True, help="folder of checkpoint and logs")
-    parser.add_argument("--samples", type=int, default=1_000_000, help="samples in all (default: 1000000)")
-    parser.add_argument("--steps", type=int, default=0, help="optimiser steps in all; 0 follows from --samples")
-    parser.add_argument(
+    data = parser.add_argument_group("data")
+    data.add_argument(
+        "--data",
+        nargs="+",
+        required=True,
+        help="synthetic (rendered while training), dexycb, ho3d (kpt_fusion only), or folders of shards "
+        "(`hand_pose synth`)",
+    )
+    data.add_argument(
+        "--validation", type=Path, help="shards of another seed; synthetic data renders its own where none are given"
+    )
+    data.add_argument("--root", type=Path, help="folder of DexYCB or HO-3D")
+    data.add_argument("--split", default="", help="of DexYCB: s0 to s3 (default: s0); of HO-3D: train or train_all")
+    data.add_argument(
+        "--validation-split", default="", help="default: the data set's own, or sequences held out; never a test split"
+    )
+    data.add_argument("--workers", type=int, help="processes that render or read (default: all cores but two)")
+    _add_network(parser)
+    _add_course(parser)
+    scene = parser.add_argument_group("scenes of --data synthetic")
+    for item in options(SyntheticConfig):
+        add_option(scene, item, _SCENE + item.name, _SCENE + item.name)
+
+
+def _add_network(parser: argparse.ArgumentParser) -> None:
+    network = parser.add_argument_group("network (kpt_fusion)")
+    network.add_argument("--size", default="lite", choices=("lite", "r18", "convnext_t"), help="default: lite")
+    network.add_argument("--stages", type=int, default=2, help="fusion stages, 0 to 3 (default: 2)")
+    network.add_argument(
+        "--ablate",
+        nargs="+",
+        default=[],
+        metavar="PART",
+        help="leave out: heatmap_weights, geometry_adjacency, point_features, projected_rgb, refinement",
+    )
+    network.add_argument("--fusion", default="keypoint", choices=("keypoint", "dense"), help="default: keypoint")
+
+
+def _add_course(parser: argparse.ArgumentParser) -> None:
+    course = parser.add_argument_group("course of the training")
+    course.add_argument("--out", type=Path, required=True, help="folder of checkpoints and logs")
+    course.add_argument(
+        "--recipe",
+        default="ours",
+        choices=("ours", "paper", "authors"),
+        help="optimiser, schedule and augmentation of kpt_fusion (default: ours)",
+    )
+    course.add_argument("--samples", type=int, help="samples in all (default: 1000000, or a data set's --epochs)")
+    course.add_argument("--steps", type=int, default=0, help="optimiser steps in all; 0 follows from --samples")
+    course.add_argument("--epochs", type=int, help="passes over a data set (default: the recipe's)")
+    course.add_argument("--batch-size", type=int, help="samples per step, over all processes (default: the recipe's)")
+    course.add_argument(
         "--depth-steps", type=int, default=0, help="first steps that train the depth branch alone (pose networks)"
     )
-    parser.add_argument("--learning-rate", type=float, default=8e-4, help="peak of the schedule (default: 0.0008)")
-    parser.add_argument("--minutes", type=float, default=0.0, help="stop after this long, to be resumed; 0: never")
-    parser.add_argument("--init", type=Path, metavar="FILE.pt", help="weights to start from (models/weights)")
-    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint in --out")
-    parser.add_argument("--validate-every", type=int, default=500, help="steps between validations (default: 500)")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 leaves torch's default")
-    parser.add_argument("--accelerator", default="auto", choices=("auto", "cpu", "gpu"))
+    course.add_argument("--learning-rate", type=float, help="peak of the schedule (default: 0.0008)")
+    course.add_argument("--minutes", type=float, default=0.0, help="stop after this long, to be resumed; 0: never")
+    course.add_argument("--init", type=Path, metavar="FILE.pt", help="weights to start from (models/weights)")
+    course.add_argument("--resume", action="store_true", help="go on from the last checkpoint in --out")
+    course.add_argument("--validate-every", type=int, default=500, help="steps between validations (default: 500)")
+    course.add_argument("--seed", type=int, default=0)
+    course.add_argument("--threads", type=int, default=0, help="CPU threads; 0 leaves torch's default")
+    course.add_argument("--accelerator", default="auto", choices=("auto", "cpu", "gpu"))
+    course.add_argument(
+        "--precision", default="32", choices=("32", "bf16-mixed", "16-mixed"), help="of kpt_fusion's convolutions"
+    )
+    course.add_argument("--tensorboard", action="store_true", help="TensorBoard events beside log.csv")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
-    for folder in (*args.data, args.validation):
-        if not folder.is_dir():
-            raise UsageError(f"{folder}: expected a folder of shards; make them with `hand_pose synth`")
-    if args.init is not None and not args.init.is_file():
-        raise UsageError(f"--init {args.init}: no such file; `hand_pose export --save-weights` writes one")
-    if args.samples < 1 or args.steps < 0 or args.learning_rate <= 0 or args.validate_every < 1:
-        raise UsageError("--samples and --validate-every: at least 1; --steps: 0 or more; --learning-rate: above 0")
-    recipes = load("hand_pose_ros.training.recipes")
-    if args.recipe not in recipes.RECIPES:
-        raise UsageError(f"expected a recipe among {', '.join(recipes.RECIPES)}, got {args.recipe!r}")
-    settings = load("hand_pose_ros.training.run").RunSettings(
+    started = time.monotonic()
+    _check(args)
+    if args.tensorboard:
+        load("tensorboard")
+    if args.data == ["synthetic"]:
+        load("moderngl")
+    try:
+        checkpoint = (_fusion if args.model == KPT_FUSION else _recipe)(args, started)
+    except load("hand_pose_ros.training.errors").TrainingError as error:
+        raise UsageError(str(error)) from error
+    print(f"checkpoint: {checkpoint}")
+    return 0
+
+
+def _settings(args: argparse.Namespace, started: float, steps: int) -> Any:
+    return load("hand_pose_ros.training.run").RunSettings(
         out=args.out,
-        steps=args.steps or max(args.samples // recipes.batch_size(args.recipe), 1),
+        steps=steps,
         minutes=args.minutes,
         resume=args.resume,
         validate_every=args.validate_every,
@@ -53,12 +119,77 @@ def run(args: argparse.Namespace) -> int:
         threads=args.threads,
         accelerator=args.accelerator,
         initial=args.init,
+        precision=args.precision,
+        tensorboard=args.tensorboard,
+        started=started,
     )
-    try:
-        checkpoint = recipes.run_recipe(
-            args.recipe, args.data, args.validation, args.learning_rate, settings, args.depth_steps
+
+
+def _check(args: argparse.Namespace) -> None:
+    source = args.data[0] if len(args.data) == 1 and args.data[0] in _SOURCES else None
+    if source is None:
+        for folder in map(Path, args.data):
+            if not folder.is_dir():
+                raise UsageError(
+                    f"{folder}: expected {', '.join(_SOURCES)} or a folder of shards; make them with `hand_pose synth`"
+                )
+    elif args.model != KPT_FUSION:
+        raise UsageError(f"--data {source}: for the model {KPT_FUSION} only; {args.model} is trained on shards")
+    if args.validation is not None and not args.validation.is_dir():
+        raise UsageError(f"{args.validation}: expected a folder of shards; make them with `hand_pose synth`")
+    if args.validation is None and source is None:
+        raise UsageError("--validation: expected a folder of shards of another seed than those of --data")
+    if args.init is not None and not args.init.is_file():
+        raise UsageError(f"--init {args.init}: no such file; `hand_pose export --save-weights` writes one")
+    counts = (args.samples, args.validate_every, args.epochs, args.batch_size)
+    if any(count is not None and count < 1 for count in counts) or min(args.steps, args.workers or 0) < 0:
+        raise UsageError(
+            "--samples, --epochs, --batch-size and --validate-every: at least 1; --steps and --workers: 0 or more"
         )
-    except load("hand_pose_ros.training.shards").ShardError as error:
-        raise UsageError(str(error)) from error
-    print(f"checkpoint: {checkpoint}")
-    return 0
+    if args.learning_rate is not None and args.learning_rate <= 0:
+        raise UsageError(f"--learning-rate: expected a number above 0, got {args.learning_rate}")
+
+
+def _recipe(args: argparse.Namespace, started: float) -> Path:
+    """A recipe on shards, by its name."""
+    recipes = load("hand_pose_ros.training.recipes")
+    if args.model not in recipes.RECIPES:
+        raise UsageError(f"expected {KPT_FUSION} or a recipe among {', '.join(recipes.RECIPES)}, got {args.model!r}")
+    steps = args.steps or max((args.samples or 1_000_000) // recipes.batch_size(args.model), 1)
+    settings = _settings(args, started, steps)
+    rate = 8e-4 if args.learning_rate is None else args.learning_rate
+    folders = [Path(folder) for folder in args.data]
+    path: Path = recipes.run_recipe(args.model, folders, args.validation, rate, settings, args.depth_steps)
+    return path
+
+
+def _fusion(args: argparse.Namespace, started: float) -> Path:
+    """Any Keypoint-Fusion network on any data."""
+    training = load("hand_pose_ros.training.fusion_training")
+    scenes = {name.removeprefix(_SCENE): value for name, value in vars(args).items() if name.startswith(_SCENE)}
+    workers = args.workers
+    if workers is None:
+        shards = args.data[0] not in _SOURCES
+        workers = 0 if shards else load("hand_pose_ros.datasets.synthetic.stream").available_workers()
+    chosen = training.FusionOptions(
+        data=tuple(args.data),
+        validation=args.validation,
+        root=args.root,
+        split=args.split,
+        validation_split=args.validation_split,
+        size=args.size,
+        stages=args.stages,
+        ablate=tuple(args.ablate),
+        fusion=args.fusion,
+        recipe=args.recipe,
+        batch_size=args.batch_size,
+        learning_rate=args.learning_rate,
+        samples=args.samples,
+        steps=args.steps or None,
+        epochs=args.epochs,
+        depth_steps=args.depth_steps,
+        workers=workers,
+        scenes=build(SyntheticConfig, scenes),
+    )
+    path: Path = training.run_fusion(chosen, _settings(args, started, 0))
+    return path

@@ -16,6 +16,10 @@ class WeightAverage(nn.Module):
         self.network = copy.deepcopy(network).eval().requires_grad_(False)
         self.decay = decay
 
+    def train(self, mode: bool = True) -> WeightAverage:
+        """The average is never in training mode."""
+        return super().train(False)
+
     @torch.no_grad()
     def update(self, network: nn.Module, step: int) -> None:
         """Take in the weights after optimiser step `step` (from 0); early steps average over less."""

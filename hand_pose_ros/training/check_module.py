@@ -8,11 +8,13 @@ from torch.nn import functional
 
 from hand_pose_ros.networks.keypoint_fusion.check import HandCheck
 from hand_pose_ros.training.check_crops import CheckBatch
-from hand_pose_ros.training.optimisation import AveragedModule, Schedule
+from hand_pose_ros.training.optimisation import AveragedModule, Measured, Schedule
 
 
 class CheckModule(AveragedModule):
     """Presence on all crops, side on those with a hand."""
+
+    monitor = "wrong"
 
     def __init__(self, schedule: Schedule, compile_network: bool = False) -> None:
         super().__init__(HandCheck(), schedule, compile_network)
@@ -28,13 +30,14 @@ class CheckModule(AveragedModule):
         return {"total": terms["presence"] + terms["side"], **terms}
 
     @torch.no_grad()
-    def validation_step(self, batch: CheckBatch, batch_index: int) -> None:
-        """Shares of right answers: hands that are taken for one, places that are not, sides."""
+    def evaluate(self, batch: CheckBatch) -> dict[str, Measured]:
+        """Shares of right answers: hands that are taken for one, places that are not, sides; and of wrong ones."""
         presence, side = self.average.network(batch.rgb, batch.depth)
         hand, right = presence > 0, side > 0
-        values = {
-            "val/hands": hand[batch.is_hand].float().mean(),
-            "val/others": (~hand[~batch.is_hand]).float().mean(),
-            "val/side": (right == batch.expected_side)[batch.is_hand].float().mean(),
+        hands, others = float(batch.is_hand.sum()), float((~batch.is_hand).sum())
+        return {
+            "hands": (float(hand[batch.is_hand].float().mean()), hands),
+            "others": (float((~hand[~batch.is_hand]).float().mean()), others),
+            "side": (float((right == batch.expected_side)[batch.is_hand].float().mean()), hands),
+            "wrong": (float((hand != batch.is_hand).float().mean()), len(hand)),
         }
-        self.log_dict(values, prog_bar=True, batch_size=len(batch.rgb))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from hand_pose_ros.networks.hand_finder import HandFinderNet
 from hand_pose_ros.training.finder_targets import FinderBatch, finder_loss
-from hand_pose_ros.training.optimisation import AveragedModule, Schedule
+from hand_pose_ros.training.optimisation import AveragedModule, Measured, Schedule
 
 SCORE = 0.35  # from which a cell counts as a hand in validation
 NEAR = 0.05  # metres within which it is the right place
@@ -21,6 +21,8 @@ CENTER_WEIGHT = 10.0  # a tenth of a metre counts as much as one unit of heat lo
 class FinderModule(AveragedModule):
     """Heat map and centres of both hands."""
 
+    monitor = "missed"
+
     def __init__(self, schedule: Schedule, compile_network: bool = False) -> None:
         super().__init__(HandFinderNet(), schedule, compile_network)
 
@@ -29,12 +31,14 @@ class FinderModule(AveragedModule):
         terms = finder_loss(self.run(batch.rgb, batch.depth, batch.intrinsics), batch)
         return {"total": terms["heat"] + terms["side"] + CENTER_WEIGHT * terms["center_m"], **terms}
 
-    def validation_step(self, batch: FinderBatch, batch_index: int) -> None:
-        """What `look` sees, averaged over batches."""
-        values: dict[str, Any] = {
-            f"val/{name}": value for name, value in summary([look(self.average.network, batch)]).items()
-        }
-        self.log_dict(values, prog_bar=True, batch_size=len(batch.rgb))
+    def evaluate(self, batch: FinderBatch) -> dict[str, Measured]:
+        """What `look` sees, and how often the strongest cell is no hand ("missed")."""
+        seen = look(self.average.network, batch)
+        values = summary([seen])
+        some, none = float(seen.some.sum()), float(seen.none.sum())
+        weights = {"hit": some, "false": none, "side": values["hit"] * some, "center_mm": some}
+        missed = {"missed": (1 - values["hit"], some)}
+        return {**{name: (value, weights[name]) for name, value in values.items()}, **missed}
 
 
 class Looks(NamedTuple):

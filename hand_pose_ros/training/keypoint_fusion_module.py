@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import cast
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from hand_pose_ros.networks.keypoint_fusion import KeypointFusion, KeypointFusionConfig, KeypointFusionOutput
 from hand_pose_ros.networks.keypoint_fusion.coords import CropGeometry, uvd_to_xyz
@@ -18,7 +20,7 @@ from hand_pose_ros.training.losses import (
     depth_branch_loss,
     keypoint_fusion_loss,
 )
-from hand_pose_ros.training.optimisation import AveragedModule, Schedule
+from hand_pose_ros.training.optimisation import AveragedModule, Measured, Schedule
 
 
 class KeypointFusionModule(AveragedModule):
@@ -30,8 +32,12 @@ class KeypointFusionModule(AveragedModule):
         losses: weights of the terms.
         depth_steps: the depth branch learns alone until this optimiser step. Everything else refines its joints, and a
             step of it alone costs less than half: worth it where compute is short.
+        spatial_steps: the heat-map weight maps are supervised until this optimiser step; None: always.
         compile_network: run through torch.compile.
+        decay: of the averaged weights.
     """
+
+    monitor = "mpjpe_mm"
 
     def __init__(
         self,
@@ -39,39 +45,57 @@ class KeypointFusionModule(AveragedModule):
         schedule: Schedule,
         losses: KeypointFusionLossConfig | None = None,
         depth_steps: int = 0,
+        spatial_steps: int | None = None,
         compile_network: bool = False,
+        decay: float = 0.999,
     ) -> None:
-        super().__init__(KeypointFusion(config), schedule, compile_network)
+        super().__init__(KeypointFusion(config), schedule, compile_network, decay)
         self.losses = KeypointFusionLossConfig() if losses is None else losses
         self.depth_steps = depth_steps
+        self.spatial_steps = schedule.steps if spatial_steps is None else spatial_steps
+
+    def heavy_parts(self) -> Sequence[nn.Module]:
+        """Both branches: nearly all of the arithmetic, and none of the geometry."""
+        network = cast(KeypointFusion, self.network)
+        branches = (network.depth_branch, network.rgb_branch)
+        return [branch for branch in branches if branch is not None]
+
+    def configuration(self) -> dict[str, Any]:
+        """The fields of `KeypointFusionConfig`."""
+        return dataclasses.asdict(cast(KeypointFusion, self.network).config)
 
     def loss(self, batch: CropBatch) -> dict[str, Tensor]:
         """All of the paper's terms, and presence and side; the depth branch's only during its own steps."""
         known = batch.is_hand & batch.expected_side
-        joints = torch.where(known[:, None, None], batch.joints_nl, torch.zeros(()))
+        joints = torch.where(known[:, None, None], batch.joints_nl, batch.joints.new_zeros(()))
         targets = KeypointFusionTargets(joints, known.float(), batch.is_hand.float(), batch.expected_side.float())
         if self.global_step < self.depth_steps:
             network = cast(KeypointFusion, self.network)
             depth_map, small, uvd = network.first_votes(normalise_depth(batch.depth, batch.center, batch.cube))
             return depth_branch_loss(depth_map, small, uvd, targets, geometry_of(batch), self.losses)
-        return keypoint_fusion_loss(forward(self.run, batch), targets, geometry_of(batch), self.losses)
+        losses = self.losses
+        if self.global_step >= self.spatial_steps:
+            losses = dataclasses.replace(losses, spatial=0.0)
+        return keypoint_fusion_loss(forward(self.run, batch), targets, geometry_of(batch), losses)
 
     @torch.no_grad()
-    def validation_step(self, batch: CropBatch, batch_index: int) -> None:
-        """Root-relative MPJPE (mm) with and without colour, and how well presence is told."""
+    def evaluate(self, batch: CropBatch) -> dict[str, Measured]:
+        """Root-relative MPJPE (mm) with and without colour and of the first votes, absolute MPJPE, and how often
+        presence and side are told right."""
         known = batch.is_hand & batch.expected_side
         output = forward(self.average.network, batch)
         blind = forward(self.average.network, batch, no_color=True)
         first = uvd_to_xyz(blind.initial_uvd, geometry_of(batch))
-        present = output.presence_logit > 0
-        values = {
-            "val/mpjpe_mm": _root_relative_mm(output.joints, batch)[known].mean(),
-            "val/mpjpe_depth_mm": _root_relative_mm(blind.joints, batch)[known].mean(),
-            "val/mpjpe_first_mm": _root_relative_mm(first, batch)[known].mean(),
-            "val/presence": (present == batch.is_hand).float().mean(),
-            "val/side": ((output.side_logit > 0) == batch.expected_side)[batch.is_hand].float().mean(),
+        poses = {"mpjpe_mm": output.joints, "mpjpe_depth_mm": blind.joints, "mpjpe_first_mm": first}
+        hands, seen = float(known.sum()), float(batch.is_hand.sum())
+        values = {name: (float(_root_relative_mm(pose, batch)[known].mean()), hands) for name, pose in poses.items()}
+        presence, side = output.presence_logit > 0, output.side_logit > 0
+        return {
+            **values,
+            "absolute_mm": (float(_error_mm(output.joints, batch)[known].mean()), hands),
+            "presence": (float((presence == batch.is_hand).float().mean()), len(presence)),
+            "side": (float((side == batch.expected_side)[batch.is_hand].float().mean()), seen),
         }
-        self.log_dict(values, prog_bar=True, batch_size=int(known.sum()))
 
 
 def geometry_of(batch: CropBatch) -> CropGeometry:
@@ -92,6 +116,13 @@ def forward(network: torch.nn.Module, batch: CropBatch, no_color: bool = False) 
         batch.intrinsics,
     )
     return output
+
+
+def _error_mm(joints_nl: Tensor, batch: CropBatch) -> Tensor:
+    """Mean joint error (B,) in mm in the camera's frame."""
+    error = (joints_nl - batch.joints_nl) * (batch.cube[:, None] / 2)
+    distance: Tensor = torch.linalg.vector_norm(error, dim=2)
+    return 1000 * distance.mean(dim=1)
 
 
 def _root_relative_mm(joints_nl: Tensor, batch: CropBatch) -> Tensor:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import lightning
 import torch
 from torch import Tensor, nn
 
 from hand_pose_ros.training.average import WeightAverage
+from hand_pose_ros.training.errors import TrainingError
+from hand_pose_ros.training.precision import Precision, lower_precision
+
+# A validation value and the number of samples it is the mean of.
+Measured = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -19,7 +23,8 @@ class Schedule:
     """AdamW with a warm-up, a constant rate, and a linear fall to `final_rate` of the peak in the last part of `steps`.
 
     A constant rate lets a training be prolonged when it is resumed; the fall at the end is what brings the error down
-    (Hägele et al. 2024).
+    (Hägele et al. 2024). With `falls` the published schedule instead: no warm-up, and a tenth of the rate from each of
+    these fractions of `steps` on. `decay_all`: norms and biases are decayed too, as published.
     """
 
     steps: int
@@ -28,27 +33,39 @@ class Schedule:
     warmup: int = 200
     final_rate: float = 0.02
     decay_part: float = 0.4
+    falls: tuple[float, ...] = ()
+    decay_all: bool = False
 
     def factor(self, step: int) -> float:
         """The learning rate at `step` as a fraction of its peak."""
+        if self.falls:
+            return float(0.1 ** sum(step >= fall * self.steps for fall in self.falls))
         if step < self.warmup:
             return (step + 1) / self.warmup
         left = max(0.0, 1.0 - step / self.steps)
         return max(self.final_rate, min(1.0, left / self.decay_part))
 
 
-class AveragedModule(lightning.LightningModule):
-    """Trains `network` and keeps its average; subclasses give `loss` and `validate`.
+class AveragedModule(nn.Module):
+    """Trains `network` and keeps its average; subclasses give `loss` and `evaluate`.
 
-    Lightning's own batch type is a step number with a batch, so that augmentation is drawn from (seed, step) and a
-    resumed training goes on as an uninterrupted one would.
+    Calling it gives the loss of a batch, so that `DistributedDataParallel` may stand around it.
+
+    Attributes:
+        global_step: optimiser steps done before the one at hand; set by `run.train`.
+        monitor: the validation value that says which weights are best; smaller is better.
     """
 
-    def __init__(self, network: nn.Module, schedule: Schedule, compile_network: bool = False) -> None:
+    monitor: str = "total"
+
+    def __init__(
+        self, network: nn.Module, schedule: Schedule, compile_network: bool = False, decay: float = 0.999
+    ) -> None:
         super().__init__()
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.average = WeightAverage(self.network)
+        self.average = WeightAverage(self.network, decay)
         self.schedule = schedule
+        self.global_step = 0
         # Kept out of the module tree: its state is the network's own.
         self._run = [torch.compile(self.network) if compile_network else self.network]
 
@@ -62,31 +79,47 @@ class AveragedModule(lightning.LightningModule):
         """The network as it is trained (compiled or not)."""
         return self._run[0]
 
+    def heavy_parts(self) -> Sequence[nn.Module]:
+        """The parts of the network that may run in half precision; the rest and all losses stay in float32."""
+        return ()
+
+    def use_precision(self, precision: Precision) -> None:
+        """Run the heavy parts in half precision during training; validation stays in float32.
+
+        Raises:
+            TrainingError: this network has no parts that may.
+        """
+        if precision == "32":
+            return
+        parts = self.heavy_parts()
+        if not parts:
+            raise TrainingError(f"precision: expected '32' for {type(self).__name__}, got {precision!r}")
+        for part in parts:
+            lower_precision(part, precision)
+
     @abstractmethod
     def loss(self, batch: Any) -> dict[str, Tensor]:
         """Loss terms of a batch; "total" is descended."""
 
-    def training_step(self, batch: Any, batch_index: int) -> Tensor:
-        """One optimiser step's loss."""
-        terms = self.loss(batch)
-        self.log_dict({f"train/{k}": v.detach() for k, v in terms.items()}, on_step=True, on_epoch=False)
-        self.log("loss", terms["total"].detach(), prog_bar=True, logger=False)
-        return terms["total"]
+    @abstractmethod
+    def evaluate(self, batch: Any) -> dict[str, Measured]:
+        """Validation values of the averaged network on a batch."""
 
-    def on_train_batch_end(self, outputs: Any, batch: Any, batch_index: int) -> None:
-        """Average the weights."""
-        self.average.update(self.network, self.global_step)
+    def forward(self, batch: Any) -> dict[str, Tensor]:
+        """`loss`."""
+        return self.loss(batch)
 
-    def configure_optimizers(self) -> Any:
-        """AdamW; norms and biases are not decayed."""
+    def configuration(self) -> dict[str, Any]:
+        """What rebuilds the network, as plain values; stands in the checkpoint."""
+        return {}
+
+    def optimizer(self) -> torch.optim.Optimizer:
+        """AdamW; norms and biases are not decayed (unless the schedule says so)."""
         matrices = [p for p in self.network.parameters() if p.ndim > 1]
         vectors = [p for p in self.network.parameters() if p.ndim <= 1]
-        optimizer = torch.optim.AdamW(
-            [
-                {"params": matrices, "weight_decay": self.schedule.weight_decay},
-                {"params": vectors, "weight_decay": 0.0},
-            ],
-            lr=self.schedule.learning_rate,
-        )
-        rate = torch.optim.lr_scheduler.LambdaLR(optimizer, self.schedule.factor)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": rate, "interval": "step"}}
+        decay = self.schedule.weight_decay
+        groups = [
+            {"params": matrices, "weight_decay": decay},
+            {"params": vectors, "weight_decay": decay if self.schedule.decay_all else 0.0},
+        ]
+        return torch.optim.AdamW(groups, lr=self.schedule.learning_rate)

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from hand_pose_ros.networks.keypoint_fusion import KeypointFusionConfig
+from hand_pose_ros.training import shards
 from hand_pose_ros.training.check_crops import CheckAugmentation, check_batch
 from hand_pose_ros.training.check_module import CheckModule
+from hand_pose_ros.training.crop_images import sample_crops, stored_crops
+from hand_pose_ros.training.errors import TrainingError
 from hand_pose_ros.training.finder_module import FinderModule
 from hand_pose_ros.training.finder_targets import FinderAugmentation, finder_batch
-from hand_pose_ros.training.hand_crops import VALIDATION, CropAugmentation, crop_batch
+from hand_pose_ros.training.hand_crops import VALIDATION, CropAugmentation
 from hand_pose_ros.training.keypoint_fusion_module import KeypointFusionModule
 from hand_pose_ros.training.optimisation import AveragedModule, Schedule
-from hand_pose_ros.training.run import Assemble, RunSettings, train
+from hand_pose_ros.training.processes import share_of
+from hand_pose_ros.training.run import Assemble, Data, RunSettings, train
 from hand_pose_ros.training.shards import ShardStream
 
 RECIPES = ("kpt_fusion_lite", "kpt_fusion_r18", "hand_check", "hand_finder")
@@ -24,11 +30,12 @@ BATCH_SIZE = 32  # of the others
 
 @dataclass(frozen=True)
 class Recipe:
-    """A module with the way its batches are made."""
+    """A module with the way its batches are made (see `run.Data`)."""
 
     module: AveragedModule
     assemble: Assemble
     assemble_validation: Assemble
+    finish: Callable[[Any], Any] = lambda item: item
 
 
 def batch_size(name: str) -> int:
@@ -40,32 +47,36 @@ def recipe(name: str, schedule: Schedule, depth_steps: int = 0) -> Recipe:
     """The recipe of this name.
 
     Raises:
-        ValueError: there is none; the text lists those there are.
+        TrainingError: there is none; the text lists those there are.
     """
     if name == "hand_finder":
-        varied = FinderAugmentation()
         return Recipe(
             FinderModule(schedule),
-            lambda batch, rng: finder_batch(batch, rng, varied),
-            lambda batch, rng: finder_batch(batch, rng, None),
+            partial(finder_batch, augmentation=FinderAugmentation()),
+            partial(finder_batch, augmentation=None),
         )
     if name == "hand_check":
-        turned = CheckAugmentation()
         upright = CheckAugmentation(center_std=0.008, scale=(1.0, 1.0), no_color=0.0, color_gain=0.0)
         return Recipe(
             CheckModule(schedule),
-            lambda batch, rng: check_batch(batch, rng, turned),
-            lambda batch, rng: check_batch(batch, rng, upright),
+            partial(check_batch, augmentation=CheckAugmentation()),
+            partial(check_batch, augmentation=upright),
         )
     if name in ("kpt_fusion_lite", "kpt_fusion_r18"):
-        size = "lite" if name == "kpt_fusion_lite" else "r18"
-        crops = CropAugmentation()
-        return Recipe(
-            KeypointFusionModule(KeypointFusionConfig(size=size), schedule, depth_steps=depth_steps),  # type: ignore[arg-type]
-            lambda batch, rng: crop_batch(batch, rng, crops),
-            lambda batch, rng: crop_batch(batch, rng, VALIDATION),
-        )
-    raise ValueError(f"no recipe {name!r}; there are {', '.join(RECIPES)}")
+        config = KeypointFusionConfig(size="lite" if name == "kpt_fusion_lite" else "r18")
+        module = KeypointFusionModule(config, schedule, depth_steps=depth_steps)
+        return fusion_recipe(module, CropAugmentation(), VALIDATION)
+    raise TrainingError(f"expected a recipe among {', '.join(RECIPES)}, got {name!r}")
+
+
+def fusion_recipe(module: KeypointFusionModule, training: CropAugmentation, validation: CropAugmentation) -> Recipe:
+    """Keypoint-Fusion on crops varied so."""
+    return Recipe(
+        module,
+        partial(stored_crops, augmentation=training),
+        partial(stored_crops, augmentation=validation),
+        sample_crops,
+    )
 
 
 def run_recipe(
@@ -78,13 +89,20 @@ def run_recipe(
 ) -> Path:
     """Train `name` on shards for `settings.steps` batches, the first `depth_steps` of them on the depth branch alone
     (pose networks). Returns the checkpoint.
+
+    Raises:
+        TrainingError: no shards, another network's checkpoint, or no such accelerator.
     """
     chosen = recipe(name, Schedule(steps=settings.steps, learning_rate=learning_rate), depth_steps)
-    return train(
-        chosen.module,
-        ShardStream(training, batch_size(name), settings.seed),
-        ShardStream(validation, batch_size(name), settings.seed),
+    shards.refuse_same(training, validation)
+    size = share_of(batch_size(name))
+    check = ShardStream(validation, size, settings.seed)
+    data = Data(
+        ShardStream(training, size, settings.seed),
+        check,
+        check.batches_per_epoch,
         chosen.assemble,
         chosen.assemble_validation,
-        settings,
+        chosen.finish,
     )
+    return train(chosen.module, data, settings)

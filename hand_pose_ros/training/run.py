@@ -3,26 +3,45 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import timedelta
+import time
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-import lightning
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint
-from lightning.pytorch.loggers import CSVLogger
-from torch.utils.data import DataLoader, IterableDataset
+from torch.nn.parallel import DistributedDataParallel
+from tqdm import tqdm
 
+from hand_pose_ros.training import checkpoints
+from hand_pose_ros.training.checkpoints import CheckpointState, load_averaged, save_weights
+from hand_pose_ros.training.errors import TrainingError
+from hand_pose_ros.training.journal import Journal
 from hand_pose_ros.training.optimisation import AveragedModule
-from hand_pose_ros.training.shards import Batch, ShardStream
+from hand_pose_ros.training.precision import Precision, scaler
+from hand_pose_ros.training.prefetch import Prefetch, to_device
+from hand_pose_ros.training.processes import Processes, processes
+from hand_pose_ros.training.shards import Batch
 
+__all__ = ["Assemble", "BatchSource", "RunSettings", "load_averaged", "save_weights", "train"]
+
+# Makes what travels to the device out of a batch and a generator of randomness.
 Assemble = Callable[[Batch, np.random.Generator], Any]
-CHECKPOINT = "last.ckpt"
+
+_LOG_EVERY = 20
+_ASK_EVERY = 10  # steps between the processes agreeing whether time is over
 
 _log = logging.getLogger(__name__)
+
+
+class BatchSource(Protocol):
+    """Where batches come from. Batch `number` is the same whenever it is asked for."""
+
+    def batches(self, start: int = 0, step: int = 1) -> Iterator[tuple[int, Batch]]:
+        """(number, batch) for start, start + step, start + 2 step and so on, for ever."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -32,13 +51,17 @@ class RunSettings:
     Attributes:
         out: folder of checkpoints and logs.
         steps: optimiser steps of the whole training (the schedule's length).
-        minutes: stop after this long, to be resumed; 0 runs to the end.
+        minutes: stop this long after `started`, to be resumed; 0 runs to the end.
         resume: go on from the folder's last checkpoint when there is one.
-        validate_every: optimiser steps between validations.
+        validate_every: optimiser steps between validations, and between checkpoints.
         seed: of shuffling and augmentation.
         threads: CPU threads of torch; 0 leaves its default.
-        accelerator: as Lightning names it ("auto", "cpu", "gpu").
+        accelerator: "auto", "cpu" or "gpu".
         initial: weights to start from (`hand_pose export --save-weights`); not read when a checkpoint is resumed.
+        precision: of the heavy parts of the network; losses and geometry are always float32.
+        tensorboard: write TensorBoard events too.
+        progress: show a progress bar where there is a terminal.
+        started: `time.monotonic()` from which `minutes` count.
     """
 
     out: Path
@@ -50,91 +73,188 @@ class RunSettings:
     threads: int = 0
     accelerator: str = "auto"
     initial: Path | None = None
+    precision: Precision = "32"
+    tensorboard: bool = False
+    progress: bool = True
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def time_is_over(self) -> bool:
+        """Whether this piece's minutes are used up."""
+        return self.minutes > 0 and time.monotonic() - self.started >= 60 * self.minutes
 
 
-class StepDataset(IterableDataset[Any]):
-    """Assembled batches from step `start` on; randomness of step n is drawn from (seed, n) alone."""
+@dataclass(frozen=True)
+class Data:
+    """Batches to learn from and `validation_batches` batches to measure on, with how they are made into tensors.
 
-    def __init__(self, stream: ShardStream, assemble: Assemble, start: int, seed: int, count: int | None) -> None:
-        self.stream, self.assemble, self.start, self.seed, self.count = stream, assemble, start, seed, count
+    `assemble` runs in a thread on the CPU; `finish` makes its result a batch, on the device. With W processes, process
+    r takes batches r, r + W, ...; `training` must then hold a W-th of the samples of a step in each batch.
+    """
 
-    def __iter__(self) -> Iterator[Any]:
-        for number, batch in self.stream.batches(self.start):
-            if self.count is not None and number - self.start >= self.count:
-                return
-            yield self.assemble(batch, np.random.default_rng((self.seed, number)))
+    training: BatchSource
+    validation: BatchSource
+    validation_batches: int
+    assemble: Assemble
+    assemble_validation: Assemble
+    finish: Callable[[Any], Any] = lambda item: item
 
 
-def train(
-    module: AveragedModule,
-    training: ShardStream,
-    validation: ShardStream,
-    assemble: Assemble,
-    assemble_validation: Assemble,
-    settings: RunSettings,
-) -> Path:
-    """Train (or go on training) and return the checkpoint's path.
+def train(module: AveragedModule, data: Data, settings: RunSettings) -> Path:
+    """Train (or go on training) and return the last checkpoint's path; the best one lies beside it.
+
+    Everything random at a step is drawn from the seed and the step's number, so a training that was killed goes on
+    exactly as if it had not been (to the bit on a CPU; on a GPU as far as its kernels are deterministic).
 
     Raises:
-        RuntimeError: `settings.initial` holds the weights of another network; the text lists what differs.
+        CheckpointError: the folder's checkpoint or `settings.initial` is of another network; the text lists what
+            differs.
+        TrainingError: the accelerator or the precision is not to be had here.
     """
     if settings.threads:
         torch.set_num_threads(settings.threads)
-    lightning.seed_everything(settings.seed, verbose=False)
-    checkpoint = settings.out / CHECKPOINT
-    resume = checkpoint if settings.resume and checkpoint.exists() else None
-    start = _steps_done(resume) if resume else 0
-    if settings.initial is not None and resume is None:
-        module.start_from(torch.load(settings.initial, map_location="cpu", weights_only=True))
-    _log.info("training from step %d of %d", start, settings.steps)
-    loader = DataLoader(StepDataset(training, assemble, start, settings.seed, None), batch_size=None)
-    check = StepDataset(validation, assemble_validation, 0, settings.seed, validation.batches_per_epoch)
-    trainer = lightning.Trainer(
-        accelerator=settings.accelerator,
-        devices=1,
-        max_steps=settings.steps,
-        max_time=timedelta(minutes=settings.minutes) if settings.minutes else None,
-        val_check_interval=settings.validate_every,
-        check_val_every_n_epoch=None,
-        num_sanity_val_steps=0,
-        log_every_n_steps=20,
-        logger=CSVLogger(settings.out, name="log"),
-        callbacks=_callbacks(settings),
-        enable_model_summary=False,
-    )
-    trainer.fit(module, loader, DataLoader(check, batch_size=None), ckpt_path=resume, weights_only=True)
-    trainer.save_checkpoint(checkpoint)
-    return checkpoint
+    with processes(settings.accelerator) as group:
+        return _Training(module, data, settings, group).run()
 
 
-def _callbacks(settings: RunSettings) -> list[Callback]:
-    return [
-        ModelCheckpoint(
-            settings.out,
-            filename="last",
-            save_top_k=1,
-            every_n_train_steps=settings.validate_every,
-            enable_version_counter=False,
-        )
-    ]
+class _Training:
+    def __init__(self, module: AveragedModule, data: Data, settings: RunSettings, group: Processes) -> None:
+        self.data, self.settings, self.group = data, settings, group
+        self.scaler = scaler(settings.precision, group.device)
+        self.module = module.to(group.device)
+        module.use_precision(settings.precision)
+        self.optimizer = module.optimizer()
+        self.start, self.best = 0, float("inf")
+        if data.validation_batches < group.world:
+            raise TrainingError(
+                f"validation: expected a batch for each of {group.world} processes, got {data.validation_batches}"
+            )
+        self._begin()
+        # All parts take part in the loss, except in the depth branch's own steps and in ablations.
+        self.model: torch.nn.Module = module
+        if group.world > 1:
+            devices = [group.device.index] if group.device.type == "cuda" else None
+            self.model = DistributedDataParallel(module, device_ids=devices, find_unused_parameters=True)
+
+    def _begin(self) -> None:
+        path = self.settings.out / checkpoints.LAST
+        if self.settings.resume and path.exists():
+            state = checkpoints.read(path)
+            checkpoints.load_module(self.module, state, path)
+            self.optimizer.load_state_dict(state["optimizer_states"][0])
+            self.scaler.load_state_dict(state["scaler"]) if state.get("scaler") else None
+            self.start, self.best = int(state["global_step"]), float(state.get("best", self.best))
+        elif self.settings.initial is not None:
+            checkpoints.load_weights(self.module, self.settings.initial)
+
+    def run(self) -> Path:
+        settings, group = self.settings, self.group
+        _log.info("training from step %d of %d on %s", self.start, settings.steps, group.device)
+        journal = Journal(settings.out, self.start, settings.tensorboard) if group.first else None
+        # disable=None: no bar where standard error is no terminal.
+        hidden = None if settings.progress and group.first else True
+        try:
+            with tqdm(total=settings.steps, initial=self.start, unit="step", disable=hidden) as bar:
+                self._steps(journal, bar)
+        finally:
+            if journal is not None:
+                journal.close()
+        return settings.out / checkpoints.LAST
+
+    def _steps(self, journal: Journal | None, bar: Any) -> None:
+        settings = self.settings
+        numbered = self.data.training.batches(self.start * self.group.world + self.group.rank, self.group.world)
+        self.module.train()
+        done = saved = self.start
+        with Prefetch(numbered, self._assemble) as ready:
+            for step, item in zip(range(self.start, settings.steps), ready, strict=False):
+                terms = self._descend(step, self.data.finish(item))
+                done = step + 1
+                bar.update()
+                if done % _LOG_EVERY == 0 or done == settings.steps:
+                    self._note(done, terms, journal, bar)
+                if done % settings.validate_every == 0 or done == settings.steps:
+                    self._validate(done, journal)
+                    self._save(done, checkpoints.LAST)
+                    saved = done
+                if self._time_is_over(done):
+                    break
+        if saved != done or not (settings.out / checkpoints.LAST).exists():
+            self._save(done, checkpoints.LAST)
+
+    def _descend(self, step: int, batch: Any) -> dict[str, torch.Tensor]:
+        """One optimiser step."""
+        # Dropout draws from the step's own numbers, whatever was drawn before.
+        torch.manual_seed(_mixed(self.settings.seed, step, self.group.rank))
+        self.module.global_step = step
+        schedule = self.module.schedule
+        for parameters in self.optimizer.param_groups:
+            parameters["lr"] = schedule.learning_rate * schedule.factor(step)
+        terms: dict[str, torch.Tensor] = self.model(batch)
+        self.scaler.scale(terms["total"]).backward()  # type: ignore[no-untyped-call]
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.module.average.update(self.module.network, step + 1)
+        return {name: value.detach() for name, value in terms.items()}
+
+    def _assemble(self, numbered: tuple[int, Batch]) -> Any:
+        number, batch = numbered
+        rng = np.random.default_rng((self.settings.seed, number))
+        return to_device(self.data.assemble(batch, rng), self.group.device)
+
+    def _note(self, done: int, terms: dict[str, torch.Tensor], journal: Journal | None, bar: Any) -> None:
+        if journal is None:
+            return
+        values = {f"train/{name}": float(value) for name, value in terms.items()}
+        journal.write(done, {**values, "rate": self.optimizer.param_groups[0]["lr"]})
+        bar.set_postfix(loss=f"{values['train/total']:.4g}", refresh=False)
+
+    @torch.no_grad()
+    def _validate(self, done: int, journal: Journal | None) -> None:
+        """Measure the averaged network; keep it when none was better. Each process measures its share."""
+        totals: dict[str, tuple[float, float]] = {}
+        for item in self._validation_batches():
+            for name, (value, weight) in self.module.evaluate(item).items():
+                total, weights = totals.get(name, (0.0, 0.0))
+                totals[name] = total + (value * weight if weight else 0.0), weights + weight
+        values = {f"val/{name}": value for name, value in self.group.means(totals).items()}
+        if journal is not None:
+            journal.write(done, values)
+        _log.info("step %d: %s", done, ", ".join(f"{name} {value:.4g}" for name, value in values.items()))
+        error = values.get(f"val/{self.module.monitor}", float("inf"))
+        if error < self.best:
+            self.best = error
+            self._save(done, checkpoints.BEST)
+
+    def _validation_batches(self) -> Iterator[Any]:
+        rank, world = self.group.rank, self.group.world
+        share = len(range(rank, self.data.validation_batches, world))
+        numbered = self.data.validation.batches(rank, world)
+        for number, batch in islice(numbered, share):
+            rng = np.random.default_rng((self.settings.seed, number))
+            yield self.data.finish(to_device(self.data.assemble_validation(batch, rng), self.group.device))
+        if isinstance(numbered, Generator):
+            numbered.close()
+
+    def _time_is_over(self, done: int) -> bool:
+        if self.settings.minutes == 0 or (self.group.world > 1 and done % _ASK_EVERY):
+            return False
+        return self.group.agree(self.settings.time_is_over)
+
+    def _save(self, done: int, name: str) -> None:
+        if not self.group.first:
+            return
+        state: CheckpointState = {
+            "global_step": done,
+            "state_dict": self.module.state_dict(),
+            "best": self.best,
+            "network": self.module.configuration(),
+        }
+        if name == checkpoints.LAST:
+            state |= {"optimizer_states": [self.optimizer.state_dict()], "scaler": self.scaler.state_dict()}
+        checkpoints.write(state, self.settings.out / name)
 
 
-def _steps_done(checkpoint: Path) -> int:
-    return int(torch.load(checkpoint, map_location="cpu", weights_only=True)["global_step"])
-
-
-def load_averaged(module: AveragedModule, checkpoint: Path) -> torch.nn.Module:
-    """The averaged network of a checkpoint written by `train`.
-
-    Raises:
-        RuntimeError: the checkpoint is of another network; the text lists what differs.
-    """
-    state = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
-    module.load_state_dict(state)
-    return module.average.network
-
-
-def save_weights(network: torch.nn.Module, path: Path) -> None:
-    """Write a network's weights alone, for `RunSettings.initial`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    torch.save(network.state_dict(), path)
+def _mixed(seed: int, step: int, rank: int) -> int:
+    return int(np.random.SeedSequence((seed, step, rank)).generate_state(1, np.uint64)[0] >> 1)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Generator, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hand_pose_ros.training.errors import TrainingError
+
 Batch = dict[str, NDArray[np.generic]]
 
 
-class ShardError(ValueError):
+class ShardError(TrainingError):
     """A folder of shards that cannot be used; the text says what is missing and how to make it."""
 
 
@@ -43,23 +46,21 @@ class ShardStream:
         """Batches in one pass over all shards."""
         return len(self.paths) * (self.shard_size // self.batch_size)
 
-    def batches(self, start: int = 0) -> Iterator[tuple[int, Batch]]:
-        """(number, batch) from batch number `start` on, for ever."""
+    def batches(self, start: int = 0, step: int = 1) -> Generator[tuple[int, Batch], None, None]:
+        """(number, batch) for the batches start, start + step, start + 2 step and so on, for ever."""
         per_shard = self.shard_size // self.batch_size
-        number = start
-        while True:
-            epoch, within = divmod(number, self.batches_per_epoch)
-            rng = np.random.default_rng((self.seed, epoch))
-            order = rng.permutation(len(self.paths))
-            samples = [rng.permutation(self.shard_size) for _ in order]
-            first_shard, first_batch = divmod(within, per_shard)
-            for k in range(first_shard, len(order)):
-                shard = self._load(self.paths[order[k]])
-                for b in range(first_batch, per_shard):
-                    chosen = samples[k][b * self.batch_size : (b + 1) * self.batch_size]
-                    yield number, {name: array[chosen] for name, array in shard.items()}
-                    number += 1
-                first_batch = 0
+        epoch, place, shard = -1, -1, Batch()
+        for number in itertools.count(start, step):
+            if epoch != number // self.batches_per_epoch:
+                epoch, place = number // self.batches_per_epoch, -1
+                rng = np.random.default_rng((self.seed, epoch))
+                order = rng.permutation(len(self.paths))
+                samples = [rng.permutation(self.shard_size) for _ in order]
+            k, b = divmod(number % self.batches_per_epoch, per_shard)
+            if k != place:
+                place, shard = k, self._load(self.paths[order[k]])
+            chosen = samples[k][b * self.batch_size : (b + 1) * self.batch_size]
+            yield number, {name: array[chosen] for name, array in shard.items()}
 
     def _load(self, path: Path) -> Batch:
         shard = _arrays(path)
@@ -67,6 +68,12 @@ class ShardStream:
         if set(lengths.values()) != {self.shard_size}:
             raise ShardError(f"{path}: expected {self.shard_size} samples in every array, got {lengths}")
         return shard
+
+
+def refuse_same(training: Sequence[Path], validation: Path) -> None:
+    """Raise ShardError where the validation shards are trained on as well."""
+    if validation.resolve() in {folder.resolve() for folder in training}:
+        raise ShardError(f"{validation}: expected validation shards of another seed, got a folder that is trained on")
 
 
 def _arrays(path: Path) -> Batch:

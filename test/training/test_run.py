@@ -1,38 +1,29 @@
-"""A training that was stopped and resumed ends where an uninterrupted one ends."""
+"""A training that was stopped, killed or run in several processes ends where an uninterrupted one ends."""
 
 from __future__ import annotations
 
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
+from toy_training import EVERY, Line, Stopped, data, fit
 
+from hand_pose_ros.training import checkpoints
 from hand_pose_ros.training.average import WeightAverage
-from hand_pose_ros.training.optimisation import AveragedModule, Schedule
-from hand_pose_ros.training.run import RunSettings, load_averaged, save_weights, train
-from hand_pose_ros.training.shards import Batch, ShardStream
+from hand_pose_ros.training.checkpoints import CheckpointError, read
+from hand_pose_ros.training.errors import TrainingError
+from hand_pose_ros.training.optimisation import Schedule
+from hand_pose_ros.training.run import Data, RunSettings, load_averaged, save_weights, train
 
-
-class Line(AveragedModule):
-    """Fits y = 3 x."""
-
-    def __init__(self, schedule: Schedule) -> None:
-        torch.manual_seed(4)
-        super().__init__(nn.Linear(1, 1), schedule)
-
-    def loss(self, batch: Any) -> dict[str, Tensor]:
-        return {"total": (self.run(batch) - 3 * batch).square().mean()}
-
-    def validation_step(self, batch: Any, batch_index: int) -> None:
-        self.log("val/error", (self.average.network(batch) - 3 * batch).abs().mean())
-
-
-def noisy(batch: Batch, rng: np.random.Generator) -> Tensor:
-    x = batch["x"].astype(np.float32)
-    return torch.from_numpy(x + 0.01 * rng.standard_normal(x.shape).astype(np.float32))
+PROGRAM = Path(__file__).parents[1] / "support" / "toy_training.py"
 
 
 @pytest.fixture
@@ -43,30 +34,157 @@ def shards(tmp_path: Path) -> Path:
     return folder.parent
 
 
-def fit(shards: Path, out: Path, steps: int, resume: bool, stop: int | None = None) -> nn.Module:
-    module = Line(Schedule(steps=steps, learning_rate=0.05, warmup=2))
-    stream = ShardStream(shards, 4, seed=0)
-    settings = RunSettings(out, stop or steps, resume=resume, validate_every=5, accelerator="cpu")
-    checkpoint = train(module, stream, stream, noisy, noisy, settings)
-    return load_averaged(Line(Schedule(steps=steps)), checkpoint)
-
-
-def test_stopped_and_resumed_is_the_same_as_uninterrupted(shards: Path, tmp_path: Path) -> None:
-    whole = fit(shards, tmp_path / "whole", 20, resume=False)
-    fit(shards, tmp_path / "pieces", 20, resume=False, stop=10)
-    resumed = fit(shards, tmp_path / "pieces", 20, resume=True)
-    for a, b in zip(whole.state_dict().values(), resumed.state_dict().values(), strict=True):
+def same(first: Path, second: Path) -> None:
+    """Both folders' last checkpoints are equal to the bit: weights, averages, moments, best error."""
+    one, other = read(first / checkpoints.LAST), read(second / checkpoints.LAST)
+    for a, b in zip(one["state_dict"].values(), other["state_dict"].values(), strict=True):
         assert torch.equal(a, b)
+    moments, others = (c["optimizer_states"][0]["state"] for c in (one, other))
+    assert all(torch.equal(moments[k][n], others[k][n]) for k in moments for n in moments[k])
+    assert (one["global_step"], one["best"]) == (other["global_step"], other["best"])
+    assert (first / "log.csv").read_text() == (second / "log.csv").read_text()
 
 
-def test_training_descends(shards: Path, tmp_path: Path) -> None:
-    network = fit(shards, tmp_path / "out", 120, resume=False)
-    assert abs(float(network.state_dict()["weight"]) - 3) < 0.3
+@pytest.mark.parametrize("stop", [EVERY, 13])
+def test_a_training_that_broke_off_goes_on_as_if_it_had_not(shards: Path, tmp_path: Path, stop: int) -> None:
+    fit(shards, tmp_path / "whole", 40)
+    with pytest.raises(Stopped):
+        fit(shards, tmp_path / "pieces", 40, until=stop)
+    fit(shards, tmp_path / "pieces", 40, resume=True)
+    same(tmp_path / "whole", tmp_path / "pieces")
+
+
+def test_a_training_that_was_killed_goes_on_as_if_it_had_not(shards: Path, tmp_path: Path) -> None:
+    steps = 60
+    command = [sys.executable, str(PROGRAM), str(shards), str(tmp_path / "pieces"), str(steps)]
+    process = subprocess.Popen(command, env={**environment(), "TOY_TRAINING_PAUSE": "0.1"})
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "pieces" / checkpoints.LAST).exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert 0 < read(tmp_path / "pieces" / checkpoints.LAST)["global_step"] < steps
+    torch.set_num_threads(1)
+    fit(shards, tmp_path / "pieces", steps, size=2, resume=True)
+    fit(shards, tmp_path / "whole", steps, size=2)
+    same(tmp_path / "whole", tmp_path / "pieces")
+
+
+def test_two_processes_share_the_work_and_go_on_as_well(shards: Path, tmp_path: Path) -> None:
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    arguments = [str(PROGRAM), str(shards), str(tmp_path / "whole"), "20", "--interrupted", "13"]
+    done = subprocess.run([*torchrun, *arguments], env=environment(), capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    same(tmp_path / "whole", tmp_path / "pieces")
+    # What both saw together is what one process alone would have seen in a batch of twice the size.
+    values = rows(tmp_path / "whole")
+    assert values["val/error"][-1] < values["val/error"][0]
+    fit(shards, tmp_path / "alone", 20)
+    alone = rows(tmp_path / "alone")
+    assert values["rate"] == alone["rate"] and len(values["val/error"]) == len(alone["val/error"])
+
+
+def environment() -> dict[str, str]:
+    root = str(PROGRAM.parents[2])
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([root, *sys.path])}
+
+
+def rows(folder: Path) -> dict[str, list[float]]:
+    values: dict[str, list[float]] = {}
+    with (folder / "log.csv").open(newline="") as file:
+        for row in csv.DictReader(file):
+            values.setdefault(row["name"], []).append(float(row["value"]))
+    return values
+
+
+def test_training_descends_and_the_best_weights_are_kept(shards: Path, tmp_path: Path) -> None:
+    fit(shards, tmp_path / "out", 200)
+    errors = rows(tmp_path / "out")["val/error"]
+    best = read(tmp_path / "out" / checkpoints.BEST)
+    assert errors[-1] < 0.3 * errors[0]
+    assert best["best"] == pytest.approx(min(errors), rel=1e-5)
+    assert best["global_step"] == EVERY * (1 + int(np.argmin(errors)))
+
+
+def test_minutes_end_a_piece_with_a_checkpoint(shards: Path, tmp_path: Path) -> None:
+    fit(shards, tmp_path / "out", 50, minutes=1.0, started=time.monotonic() - 60)
+    assert read(tmp_path / "out" / checkpoints.LAST)["global_step"] == 1
+    fit(shards, tmp_path / "out", 50, minutes=1.0, resume=True)
+    fit(shards, tmp_path / "whole", 50)
+    same(tmp_path / "whole", tmp_path / "out")
+
+
+def test_a_checkpoint_is_never_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "last.ckpt"
+    checkpoints.write({"state_dict": {}, "global_step": 1}, path)
+
+    def broken(state: object, file: object) -> None:
+        file.write(b"half")  # type: ignore[attr-defined]
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(torch, "save", broken)
+    with pytest.raises(OSError, match="no space"):
+        checkpoints.write({"state_dict": {}, "global_step": 2}, path)
+    assert read(path)["global_step"] == 1
+
+
+def test_checkpoints_of_earlier_versions_are_gone_on_with(shards: Path, tmp_path: Path) -> None:
+    """PyTorch Lightning's files have more in them, and no best error."""
+    fit(shards, tmp_path / "whole", 40)
+    with pytest.raises(Stopped):
+        fit(shards, tmp_path / "old", 40, until=EVERY)
+    path = tmp_path / "old" / checkpoints.LAST
+    state = read(path)
+    kept = {name: state[name] for name in ("global_step", "state_dict", "optimizer_states")}
+    for group in kept["optimizer_states"][0]["param_groups"]:
+        group["initial_lr"] = 0.05
+    checkpoints.write({**kept, "epoch": 0, "lr_schedulers": [{"last_epoch": EVERY}], "loops": {}}, path)
+    fit(shards, tmp_path / "old", 40, resume=True)
+    whole, old = (read(tmp_path / name / checkpoints.LAST)["state_dict"] for name in ("whole", "old"))
+    assert all(torch.equal(whole[name], old[name]) for name in whole)
+
+
+def test_another_network_s_checkpoint_is_refused(shards: Path, tmp_path: Path) -> None:
+    fit(shards, tmp_path / "out", EVERY)
+    other = Line(Schedule(steps=EVERY))
+    other.network = nn.Linear(3, 3)
+    with pytest.raises(CheckpointError, match="another network"):
+        train(other, data(shards), RunSettings(tmp_path / "out", EVERY, resume=True, accelerator="cpu"))
+    (tmp_path / "other.ckpt").write_bytes((tmp_path / "out" / checkpoints.LAST).read_bytes())
+    with pytest.raises(CheckpointError, match="no such file"):
+        read(tmp_path / "nowhere.ckpt")
+    torch.save({"weights": 1}, tmp_path / "other.ckpt")
+    with pytest.raises(CheckpointError, match="expected a checkpoint of `hand_pose train`"):
+        read(tmp_path / "other.ckpt")
+
+
+def test_an_error_in_the_data_ends_the_training(shards: Path, tmp_path: Path) -> None:
+    def torn(batch: object, rng: object) -> object:
+        raise OSError("unreadable shard")
+
+    given = data(shards)
+    broken = Data(given.training, given.validation, 4, torn, given.assemble_validation)
+    with pytest.raises(OSError, match="unreadable shard"):
+        train(Line(Schedule(steps=4)), broken, RunSettings(tmp_path / "out", 4, accelerator="cpu"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [({"precision": "16-mixed"}, "needs a CUDA device"), ({"precision": "bf16-mixed"}, "expected '32' for Line")],
+)
+def test_what_cannot_be_had_is_refused(shards: Path, tmp_path: Path, settings: dict[str, str], says: str) -> None:
+    with pytest.raises(TrainingError, match=says):
+        fit(shards, tmp_path / "out", 4, **settings)
 
 
 @pytest.mark.parametrize(("step", "expected"), [(0, 0.1), (9, 1.0), (59, 1.0), (80, 0.5), (100, 0.02), (500, 0.02)])
 def test_schedule(step: int, expected: float) -> None:
     assert Schedule(steps=100, warmup=10).factor(step) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("step", "expected"), [(0, 1.0), (73, 1.0), (74, 0.1), (99, 0.1)])
+def test_the_published_schedule(step: int, expected: float) -> None:
+    assert Schedule(steps=100, falls=(11 / 15,)).factor(step) == pytest.approx(expected)
 
 
 def test_the_average_follows_the_weights() -> None:
@@ -79,16 +197,19 @@ def test_the_average_follows_the_weights() -> None:
     assert torch.allclose(average.network.weight, torch.tensor(1.1))
     assert int(average.network.num_batches_tracked) == 7
     assert not any(parameter.requires_grad for parameter in average.parameters())
+    assert not average.train().network.training
 
 
 def test_a_training_can_start_from_saved_weights(shards: Path, tmp_path: Path) -> None:
-    first = fit(shards, tmp_path / "first", 60, resume=False)
+    fit(shards, tmp_path / "first", 60)
+    first = load_averaged(Line(Schedule(steps=1)), tmp_path / "first" / checkpoints.LAST)
     save_weights(first, tmp_path / "first.pt")
     module = Line(Schedule(steps=1, learning_rate=0.0))
-    stream = ShardStream(shards, 4, seed=0)
-    settings = RunSettings(tmp_path / "second", 1, initial=tmp_path / "first.pt", accelerator="cpu")
-    train(module, stream, stream, noisy, noisy, settings)
+    train(module, data(shards), RunSettings(tmp_path / "second", 1, initial=tmp_path / "first.pt", accelerator="cpu"))
     for a, b in zip(first.state_dict().values(), module.average.network.state_dict().values(), strict=True):
         assert torch.allclose(a, b)
     with pytest.raises(RuntimeError, match="Unexpected key"):
         module.start_from({"other": torch.zeros(1)})
+    save_weights(nn.Linear(3, 3), tmp_path / "other.pt")
+    with pytest.raises(CheckpointError, match="expected the weights of this network"):
+        checkpoints.load_weights(module, tmp_path / "other.pt")

@@ -1,0 +1,56 @@
+"""What a training writes down: a CSV file always, TensorBoard events where asked for."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+FILE: Final = "log.csv"
+_HEADER: Final = ("step", "name", "value")
+
+
+class Journal:
+    """Rows (step, name, value) in `folder`/log.csv. Resumed at `start`, rows of later steps are struck out first."""
+
+    def __init__(self, folder: Path, start: int, tensorboard: bool = False) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / FILE
+        kept = _rows(path, start) if start else []
+        self._file = path.open("w", newline="", encoding="utf-8")
+        self._writer = csv.writer(self._file)
+        self._writer.writerow(_HEADER)
+        self._writer.writerows(kept)
+        self._file.flush()
+        self._board = _board(folder, start) if tensorboard else None
+
+    def write(self, step: int, values: Mapping[str, float]) -> None:
+        """Write down values after `step` steps."""
+        self._writer.writerows((step, name, f"{value:.7g}") for name, value in values.items())
+        self._file.flush()
+        if self._board is not None:
+            for name, value in values.items():
+                self._board.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        """Close the files."""
+        self._file.close()
+        if self._board is not None:
+            self._board.close()
+
+
+def _rows(path: Path, last: int) -> list[list[str]]:
+    """Whole rows of a journal up to step `last`; a kill may have cut the last one."""
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return [row for row in csv.reader(file) if len(row) == 3 and row[0].isdigit() and int(row[0]) <= last]
+
+
+def _board(folder: Path, start: int) -> Any:
+    """A TensorBoard writer. Raises ModuleNotFoundError naming `tensorboard` where that is not installed."""
+    import tensorboard  # type: ignore[import-not-found]  # noqa: F401  (torch's own error does not name the package)
+    from torch.utils.tensorboard import SummaryWriter
+
+    return SummaryWriter(str(folder / "tensorboard"), purge_step=start + 1)

@@ -1,0 +1,87 @@
+"""A training so small that it runs in a second: one number is learnt. Run as a program by tests that need processes.
+
+python toy_training.py SHARDS OUT STEPS [--interrupted STEP]
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import gc
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from hand_pose_ros.training.optimisation import AveragedModule, Measured, Schedule
+from hand_pose_ros.training.run import Data, RunSettings, train
+from hand_pose_ros.training.shards import Batch, ShardStream
+
+EVERY = 5  # steps between checkpoints
+
+
+class Stopped(RuntimeError):
+    """A training that ended without a last checkpoint, as a killed one does."""
+
+
+class Line(AveragedModule):
+    """Fits y = 3 x, with dropout, so that every kind of randomness has a part. `until`: a step that is not done."""
+
+    monitor = "error"
+
+    def __init__(self, schedule: Schedule, until: int | None = None) -> None:
+        torch.manual_seed(4)
+        super().__init__(nn.Sequential(nn.Linear(1, 8), nn.Dropout(0.2), nn.Linear(8, 1)), schedule)
+        self.until = until
+
+    def loss(self, batch: Any) -> dict[str, Tensor]:
+        if self.global_step == self.until:
+            raise Stopped
+        time.sleep(float(os.environ.get("TOY_TRAINING_PAUSE", "0")))
+        return {"total": (self.run(batch) - 3 * batch).square().mean()}
+
+    @torch.no_grad()
+    def evaluate(self, batch: Any) -> dict[str, Measured]:
+        return {"error": (float((self.average.network(batch) - 3 * batch).abs().mean()), len(batch))}
+
+
+def noisy(batch: Batch, rng: np.random.Generator) -> Tensor:
+    x = batch["x"].astype(np.float32)
+    return torch.from_numpy(x + 0.01 * rng.standard_normal(x.shape).astype(np.float32))
+
+
+def data(shards: Path, size: int = 4) -> Data:
+    stream = ShardStream(shards, size, seed=0)
+    return Data(stream, stream, 4, noisy, noisy)
+
+
+def fit(shards: Path, out: Path, steps: int, until: int | None = None, size: int = 4, **settings: Any) -> Line:
+    module = Line(Schedule(steps=steps, learning_rate=0.05, warmup=2), until)
+    train(module, data(shards, size), RunSettings(out, steps, validate_every=EVERY, accelerator="cpu", **settings))
+    return module
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("shards", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("steps", type=int)
+    parser.add_argument("--interrupted", type=int, help="first stop at this step, in another folder, then go on")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    # Two samples for each of two processes.
+    fit(options.shards, options.out, options.steps, size=2)
+    if options.interrupted:
+        pieces = options.out.with_name("pieces")
+        with contextlib.suppress(Stopped):
+            fit(options.shards, pieces, options.steps, options.interrupted, size=2)
+        gc.collect()  # the broken training's processes group hangs on its reducer
+        fit(options.shards, pieces, options.steps, size=2, resume=True)
+
+
+if __name__ == "__main__":
+    main()
