@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
-from hand_pose_ros.datasets.base import HandDataset
+from hand_pose_ros.datasets.base import HandDataset, HandSample
 from hand_pose_ros.evaluation import metrics
 from hand_pose_ros.evaluation.centers import Predictor
 from hand_pose_ros.evaluation.challenge import JointScores, joint_scores
@@ -103,8 +104,7 @@ def predict(dataset: HandDataset, predictors: Sequence[Predictor], indices: Iter
     joints: list[list[FloatArray]] = [[] for _ in predictors]
     truth: list[FloatArray] = []
     missing = np.full((NUM_JOINTS, 3), np.nan, dtype=np.float32)
-    for index in indices:
-        sample = dataset[index]
+    for sample in _read_ahead(dataset, indices):
         truth.append(missing if sample.joints is None else sample.joints)
         for predictor, row in zip(predictors, joints, strict=True):
             result = predictor.predict(sample)
@@ -133,6 +133,19 @@ def score(predictions: Predictions, among: BoolArray | None = None) -> Score:
         aligned_auc=metrics.auc(errors.aligned),
         challenge=joint_scores(joints, truth),
     )
+
+
+def _read_ahead(dataset: HandDataset, indices: Iterable[int]) -> Iterator[HandSample]:
+    """The samples in order; the next one is decoded while the caller works on this one."""
+    with ThreadPoolExecutor(max_workers=1) as reader:
+        waiting: Future[HandSample] | None = None
+        for index in indices:
+            coming = reader.submit(dataset.__getitem__, index)
+            if waiting is not None:
+                yield waiting.result()
+            waiting = coming
+        if waiting is not None:
+            yield waiting.result()
 
 
 def _stack(rows: Sequence[FloatArray]) -> FloatArray:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import toy_datasets as toy
 
-from hand_pose_ros.evaluation.benchmark import Predictions, score
+from hand_pose_ros.datasets.base import DatasetError, HandSample, Reading
+from hand_pose_ros.datasets.registry import open_dataset
+from hand_pose_ros.evaluation.benchmark import Predictions, predict, score
 from hand_pose_ros.evaluation.paper_tables import dexycb_table, ho3d_table
+from hand_pose_ros.types import FloatArray
 
 
 def off(center: str, *shifts_mm: float) -> Predictions:
@@ -75,3 +80,25 @@ def test_table_2(beside: int | None, rows: int) -> None:
     assert len(table.rows) == rows
     record = table.records()[-1]
     assert record["raw"] == pytest.approx(2.0, abs=1e-4) and record["sc.-tr."] == pytest.approx(0, abs=1e-4)
+
+
+def test_samples_are_read_once_and_in_order(tmp_path: Path) -> None:
+    data = toy.write_ho3d(tmp_path, evaluation=("SM1", "AP1"), frames=2).root
+    dataset = open_dataset("ho3d", data, "evaluation", reading=Reading(color=False))
+    seen: dict[str, list[str]] = {"truth": [], "given": []}
+
+    class Echo:
+        def __init__(self, center: str) -> None:
+            self.center = center
+
+        def predict(self, sample: HandSample) -> FloatArray | None:
+            seen[self.center].append(str(sample.key))
+            return sample.joints if self.center == "truth" else None
+
+    truth, given = predict(dataset, (Echo("truth"), Echo("given")), [0, 2, 3])
+    assert seen["truth"] == seen["given"] == ["SM1/0000", "AP1/0000", "AP1/0001"]
+    np.testing.assert_array_equal(truth.joints, truth.truth)
+    assert not given.given.any() and given.truth is truth.truth
+    (data / "evaluation/AP1/depth/0000.png").unlink()
+    with pytest.raises(DatasetError, match="AP1/depth/0000"):
+        predict(dataset, (Echo("truth"),), [0, 2, 3])
