@@ -94,18 +94,19 @@ _FINGER_NOISE: Final = (7.0, 3.0, 8.0, 5.0)
 _FIRST_OF_FINGER: Final = 6 + 4 * np.arange(4)
 
 
-def _noise(rng: np.random.Generator) -> Array:
-    """Pose noise (22,), degrees: a part common to the long fingers, a part shared by neighbours, an own part."""
-    own = rng.normal(size=(4, 4))
-    shared = rng.normal(size=4)
-    between = rng.normal(size=(5, 4))
+def _noise(rng: np.random.Generator, count: int) -> Array:
+    """Pose noise (N, 22), degrees: a part common to the long fingers, a part shared by neighbours, an own part."""
+    draws = rng.normal(size=(count, 46))
+    own = draws[:, :16].reshape(-1, 4, 4)
+    shared = draws[:, None, 16:20]
+    between = draws[:, 20:40].reshape(-1, 5, 4)
     # Neighbours share tendons: most of the variance is common, a little is each finger's own.
-    mixed = 0.6 * shared + 0.5 * (between[:4] + between[1:]) / np.sqrt(2.0) + 0.62 * own
-    mixed[:, 1] = own[:, 1]
+    mixed = 0.6 * shared + 0.5 / np.sqrt(2.0) * (between[:, :4] + between[:, 1:]) + 0.62 * own
+    mixed[..., 1] = own[..., 1]
     # The distal joint follows the middle one by two thirds (Landsmeer's coupling); its own freedom is small.
-    mixed[:, 3] = mixed[:, 2] * (2.0 / 3.0) * _FINGER_NOISE[2] / _FINGER_NOISE[3] + 0.5 * own[:, 3]
-    noise = np.concatenate([rng.normal(size=6) * _THUMB_NOISE, (mixed * _FINGER_NOISE).ravel()])
-    return np.asarray(noise * rng.gamma(2.0, 0.45))
+    mixed[..., 3] = mixed[..., 2] * (2.0 / 3.0) * _FINGER_NOISE[2] / _FINGER_NOISE[3] + 0.5 * own[..., 3]
+    noise = np.concatenate([draws[:, 40:] * _THUMB_NOISE, (mixed * _FINGER_NOISE).reshape(count, 16)], axis=1)
+    return np.asarray(noise * rng.gamma(2.0, 0.45, (count, 1)))
 
 
 def _by_finger(rng: np.random.Generator) -> Array:
@@ -121,17 +122,16 @@ def _by_finger(rng: np.random.Generator) -> Array:
     return angles
 
 
-def _draw_angles(rng: np.random.Generator) -> Array:
+def _draw_base(rng: np.random.Generator) -> Array:
+    """(22,) angles in degrees before noise."""
     way = rng.random()
     if way < _NEAR_KEY:
-        angles = _POSES[rng.integers(len(_POSES))]
-    elif way < _NEAR_KEY + _BETWEEN_KEYS:
+        return np.asarray(_POSES[rng.integers(len(_POSES))])
+    if way < _NEAR_KEY + _BETWEEN_KEYS:
         a, b = rng.integers(len(_POSES), size=2)
         share = rng.random()
-        angles = (1 - share) * _POSES[a] + share * _POSES[b]
-    else:
-        angles = _by_finger(rng)
-    return clip_to_limits(angles + _noise(rng))
+        return np.asarray((1 - share) * _POSES[a] + share * _POSES[b])
+    return _by_finger(rng)
 
 
 def clip_to_limits(degrees: Array) -> Array:
@@ -150,7 +150,7 @@ _LOOSENING: Final = np.array([0.0, 0.15, 0.3, 0.45, 0.6, 0.8, 1.0])
 
 def draw_candidates(rng: np.random.Generator) -> Array:
     """(3, 22) angles in degrees to choose a pose from with `choose_free`; some may pass through themselves."""
-    return np.stack([_draw_angles(rng) for _ in range(3)])
+    return clip_to_limits(np.stack([_draw_base(rng) for _ in range(3)]) + _noise(rng, 3))
 
 
 def choose_free(candidates: Array) -> tuple[Array, FloatArray]:

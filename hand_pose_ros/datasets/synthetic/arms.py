@@ -51,8 +51,8 @@ def plan_hand(rng: np.random.Generator, side: Side, place: DoubleArray) -> Plan[
     # turns about z, deviation about y.
     sign = 1.0 if side is Side.RIGHT else -1.0
     forearm_frame = frame_along(sign * elbow_direction, float(rng.uniform(0.0, 2.0 * np.pi)))[:, [2, 0, 1]]
-    flexion = float(np.clip(rng.normal(0.0, 0.35), -1.1, 1.1))
-    deviation = float(np.clip(rng.normal(0.0, 0.15), -0.4, 0.4))
+    flexion = min(max(rng.normal(0.0, 0.35), -1.1), 1.1)
+    deviation = min(max(rng.normal(0.0, 0.15), -0.4), 0.4)
     rotation = forearm_frame @ rotation_about(2, flexion) @ rotation_about(1, deviation)
     orient = cv2.Rodrigues(rotation)[0].reshape(3).astype(np.float32)
     posed: PosedHand = yield HandWish(side, orient, pose, sample_betas(rng), forearm_frame, place)
@@ -152,4 +152,4 @@ def skin_material(skin: Skin) -> Material:
     """The forearm's skin: that of the back of the hand."""
     red, green, blue = skin.back
     second = (red * 0.95, green * 0.87, blue * 0.84)
-    return Material(skin.back, second, Pattern.BLOTCHES, 60.0, skin.noise, skin.specular, skin.offset)
+    return Material(skin.back, second, Pattern.BLOTCHES, 60.0, skin.noise, skin.specular, skin.offset, skin=True)

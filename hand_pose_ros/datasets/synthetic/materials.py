@@ -2,36 +2,73 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
 from hand_pose_ros.datasets.synthetic.placement import unit
-from hand_pose_ros.datasets.synthetic.spec import Lighting, Material, Pattern
+from hand_pose_ros.datasets.synthetic.spec import Lighting, Material, Pattern, Primitive
 from hand_pose_ros.types import DoubleArray
+
+_PATTERNS = tuple(Pattern)
 
 
 def random_color(rng: np.random.Generator) -> tuple[float, float, float]:
     """Linear RGB: any brightness, more often dull than saturated; sometimes near to skin."""
-    if rng.random() < 0.12:  # wood, cardboard, other skin: what a network must not take for a hand
-        color = np.array([0.55, 0.33, 0.2]) * rng.uniform(0.3, 1.4) * rng.uniform(0.85, 1.15, 3)
+    return _color(rng.random(6).tolist())
+
+
+def _color(u: list[float]) -> tuple[float, float, float]:
+    """`random_color` from six numbers 0..1."""
+    if u[0] < 0.12:  # wood, cardboard, other skin: what a network must not take for a hand
+        level = 0.3 + 1.1 * u[1]
+        red, green, blue = (c * level * (0.85 + 0.3 * v) for c, v in zip((0.55, 0.33, 0.2), u[3:], strict=True))
     else:
-        grey = rng.uniform(0.0, 1.0) ** 1.7
-        color = grey + rng.uniform(0.0, 1.0) * (rng.uniform(0.0, 1.0, 3) ** 2.0 - grey)
-    red, green, blue = (float(value) for value in np.clip(color, 0.01, 0.95))
-    return red, green, blue
+        grey = u[1] ** 1.7
+        red, green, blue = (grey + u[2] * (v * v - grey) for v in u[3:])
+    return min(max(red, 0.01), 0.95), min(max(green, 0.01), 0.95), min(max(blue, 0.01), 0.95)
 
 
 def sample_material(rng: np.random.Generator, size: float = 0.1) -> Material:
     """A surface whose pattern fits something of `size` metres."""
-    pattern = Pattern(int(rng.integers(len(Pattern))))
+    u = rng.random(17).tolist()
     return Material(
-        base=random_color(rng),
-        second=random_color(rng),
-        pattern=pattern,
-        scale=float(np.exp(rng.uniform(np.log(1.0), np.log(12.0))) / size),
-        noise=float(rng.uniform(0.0, 0.4)),
-        specular=float(rng.uniform(0.0, 0.4) ** 2),
-        offset=float(rng.uniform(0.0, 50.0)),
+        base=_color(u[:6]),
+        second=_color(u[6:12]),
+        pattern=_PATTERNS[int(u[12] * len(_PATTERNS))],
+        scale=12.0 ** u[13] / size,
+        noise=0.4 * u[14],
+        specular=(0.4 * u[15]) ** 2,
+        offset=50.0 * u[16],
     )
+
+
+def hide_some(rng: np.random.Generator, primitives: list[Primitive], share: float) -> list[Primitive]:
+    """The primitives, of which this share (never skin) sends little light back to depth cameras: black or glossy."""
+    if share <= 0:
+        return primitives
+    draws = rng.random((len(primitives), 3)).tolist()
+    return [
+        dataclasses.replace(primitive, material=_hidden(primitive.material, level, kind))
+        if chance < share and not primitive.material.skin
+        else primitive
+        for primitive, (chance, level, kind) in zip(primitives, draws, strict=True)
+    ]
+
+
+def _hidden(material: Material, level: float, kind: float) -> Material:
+    loss = 0.25 + 0.75 * level
+    if kind < 0.3:  # glossy
+        return dataclasses.replace(material, loss=loss, specular=0.3 + kind)
+    # Black for the depth camera's infrared light; mostly black to the eye as well.
+    shade = 0.06 if kind < 0.85 else 1.0
+    base, second = (_shaded(color, shade) for color in (material.base, material.second))
+    return dataclasses.replace(material, loss=loss, base=base, second=second)
+
+
+def _shaded(color: tuple[float, float, float], shade: float) -> tuple[float, float, float]:
+    red, green, blue = (shade * channel for channel in color)
+    return red, green, blue
 
 
 def _temperature(rng: np.random.Generator) -> DoubleArray:

@@ -73,7 +73,7 @@ def pack_primitives(scenes: Sequence[Sequence[Primitive]]) -> Iterator[tuple[Sha
 def _surface_row(scene: int, primitive: Primitive) -> tuple[float, ...]:
     material = primitive.material
     return (
-        *(primitive.taper, primitive.bulge, primitive.cap, primitive.label),
+        *(primitive.taper, primitive.bulge, primitive.cap, primitive.label + 0.5 * min(material.loss, 0.99)),
         *(*material.base, material.pattern),
         *(*material.second, material.scale),
         *(material.noise, material.specular, material.offset, scene),

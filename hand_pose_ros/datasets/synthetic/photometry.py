@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from hand_pose_ros.datasets.synthetic.noise import NoiseSource
 from hand_pose_ros.datasets.synthetic.spec import Photometry
 from hand_pose_ros.types import ByteArray, FloatArray
 
@@ -32,11 +33,11 @@ def degrade_color(color: ByteArray, photometry: Photometry) -> ByteArray:
     if photometry.motion >= 2:
         color = cv2.filter2D(color, -1, motion_kernel(photometry.motion, photometry.motion_angle))
     if photometry.noise > 0:
-        noise = np.empty(color.shape, dtype=np.int16)
-        # OpenCV's generator is several times faster than numpy's for this.
-        cv2.setRNGSeed(photometry.seed)
-        # One channel, or OpenCV takes the deviation for that of the first channel alone.
-        cv2.randn(noise.reshape(len(color), -1), 0.0, photometry.noise)
+        height, width = color.shape[:2]
+        source = NoiseSource(np.random.default_rng(photometry.seed))
+        gain = np.float32(photometry.noise)
+        # Each channel its own window, rounded by the sum's conversion.
+        noise = cv2.merge([gain * source.normal((height, width)) for _ in range(3)])
         color = cv2.add(color, noise, dtype=cv2.CV_8U)
     if photometry.jpeg_quality > 0:
         _, encoded = cv2.imencode(".jpg", color, [cv2.IMWRITE_JPEG_QUALITY, photometry.jpeg_quality])

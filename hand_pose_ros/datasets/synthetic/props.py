@@ -22,11 +22,14 @@ FINGER_RADIUS = 0.009  # m, bone to palmar skin
 HELD_SHAPES = (Shape.CYLINDER, Shape.CAPSULE, Shape.BOX, Shape.SPHERE, Shape.CUP)
 
 
+_STARTS, _ENDS = np.array(BONES).T
+_ALONG = np.linspace(0.0, 1.0, 4)[:, None, None]
+
+
 def _bone_points(joints: FloatArray) -> DoubleArray:
     """(80, 3) points along the bones."""
-    start, end = joints[[b[0] for b in BONES]].astype(np.float64), joints[[b[1] for b in BONES]].astype(np.float64)
-    weight = np.linspace(0.0, 1.0, 4)[:, None, None]
-    return (start + weight * (end - start)).reshape(-1, 3)
+    start, end = joints[_STARTS].astype(np.float64), joints[_ENDS].astype(np.float64)
+    return np.asarray((start + _ALONG * (end - start)).reshape(-1, 3))
 
 
 def held_object(rng: np.random.Generator, hand: HandTruth) -> tuple[Primitive, ObjectTruth] | None:
@@ -146,7 +149,7 @@ def _torso_and_head(rng: np.random.Generator, torso: DoubleArray, cloth: Materia
     turned = rotation_about(1, float(rng.normal(0.0, 0.3))) @ rotation_about(0, float(rng.normal(0.0, 0.15)))
     trunk = Primitive(Shape.SPHERE, affine(turned, half, torso), cloth, Label.OTHER)
     place = torso + np.array([rng.normal(0.0, 0.02), -0.45, rng.normal(-0.02, 0.03)])
-    skin = Material(hand.skin.back, random_color(rng), noise=hand.skin.noise, specular=hand.skin.specular)
+    skin = Material(hand.skin.back, random_color(rng), noise=hand.skin.noise, specular=hand.skin.specular, skin=True)
     size = np.array([0.075, 0.115, 0.095]) * rng.uniform(0.92, 1.08)
     return [trunk, Primitive(Shape.SPHERE, affine(np.eye(3), size, place), skin, Label.OTHER)]
 

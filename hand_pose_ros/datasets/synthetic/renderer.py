@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import cv2
 import numpy as np
 
 from hand_pose_ros.datasets.synthetic.egl import RendererUnavailable, create_context
@@ -29,6 +30,7 @@ from hand_pose_ros.datasets.synthetic.shaders import (
     BACKGROUND_VERTEX,
     FRAGMENT,
     HAND_VERTEX,
+    LABEL_BITS,
     MAX_SCENES,
     PRIMITIVE_VERTEX,
     SCENE_VECTORS,
@@ -45,6 +47,7 @@ View = tuple[SceneSpec, Intrinsics]
 MAX_HANDS = MAX_SCENES
 MAX_INSTANCES = 16 * MAX_SCENES
 # Stacks are made for so many pictures; one that is mostly empty is read back for nothing.
+LABEL_MASK = np.uint8((1 << LABEL_BITS) - 1)
 _STACK_SIZES = (1, 8, MAX_SCENES)
 
 
@@ -73,6 +76,8 @@ class Renderer:
         self._primitive_arrays = {shape: self._primitive_array(shape) for shape in Shape}
         self._prepare_hands()
         self._context.enable(self._context.DEPTH_TEST)
+        # Rows of pictures count downwards, OpenGL's upwards: outsides turn the other way round.
+        self._context.front_face = "cw"
 
     @property
     def device(self) -> str:
@@ -160,7 +165,9 @@ class Renderer:
         self._scenes.write(pack_scenes(views))
         self._scenes.bind_to_uniform_block(0)
         stack.begin()
+        self._context.enable(self._context.CULL_FACE)
         self._draw_hands(views)
+        self._context.disable(self._context.CULL_FACE)
         for shape, packed in pack_primitives([spec.primitives for spec, _ in views]):
             if len(packed) > MAX_INSTANCES:
                 raise ValueError(f"render: expected at most {MAX_INSTANCES} {shape.name} primitives, got {len(packed)}")
@@ -169,8 +176,10 @@ class Renderer:
         self._background.render(vertices=3, instances=len(views))
         pixels, metres = stack.read()
         for index, (spec, _) in enumerate(views):
-            color = degrade_color(np.ascontiguousarray(pixels[index, ..., :3]), spec.photometry)
-            yield Rendered(color, metres[index].copy(), np.ascontiguousarray(pixels[index, ..., 3]))
+            color = degrade_color(np.asarray(cv2.cvtColor(pixels[index], cv2.COLOR_RGBA2RGB)), spec.photometry)
+            tag = cv2.extractChannel(pixels[index], 3)
+            mask, loss = np.bitwise_and(tag, LABEL_MASK), np.right_shift(tag, np.uint8(LABEL_BITS))
+            yield Rendered(color, metres[index].copy(), mask, loss)
 
     def _draw_hands(self, views: Sequence[View]) -> None:
         offset = 0

@@ -40,7 +40,7 @@ def torso(rng: np.random.Generator, shoulders: DoubleArray, skin: Skin, cloth: M
     # The neck continues into the trunk, so that the head does not float.
     neck = affine(rotation_about(0, np.pi / 2), np.array([0.055, 0.055, 0.16]), shoulders + np.array([0.0, 0.1, 0.03]))
     head = affine(np.eye(3), np.array([0.076, 0.115, 0.095]), shoulders + np.array([0.0, -0.17, -0.01]))
-    face = Material(skin.back, random_color(rng), noise=skin.noise, specular=skin.specular)
+    face = Material(skin.back, random_color(rng), noise=skin.noise, specular=skin.specular, skin=True)
     return [
         Primitive(Shape.SPHERE, trunk, cloth, Label.OTHER),
         Primitive(Shape.CAPSULE, yoke, cloth, Label.OTHER, bulge=0.25, cap=0.16),

@@ -113,16 +113,18 @@ def sensor_for(sensor: SensorModel, native: float, focal: float) -> SensorModel:
 
 
 def sense(
-    depth: FloatArray, rng: np.random.Generator, sensor: SensorModel, camera: Intrinsics, native: float
+    rendered: Rendered, rng: np.random.Generator, sensor: SensorModel, camera: Intrinsics, native: float
 ) -> FloatArray:
     """Depth as a sensor of focal length `native` px sees it, then resampled to this picture by the nearest pixel."""
+    depth, loss = rendered.depth, rendered.loss
     if native >= camera.fx:
-        return depth_noise(depth, rng, sensor_for(sensor, native, camera.fx), camera)
+        return depth_noise(depth, rng, sensor_for(sensor, native, camera.fx), camera, loss)
     # Magnified: the sensor has fewer pixels than this picture.
     ratio = native / camera.fx
     width, height = max(round(camera.width * ratio), 8), max(round(camera.height * ratio), 8)
     small = cv2.resize(depth, (width, height), interpolation=cv2.INTER_NEAREST)
-    noisy = depth_noise(small, rng, sensor, scale_intrinsics(camera, width, height))
+    loss = np.asarray(cv2.resize(loss, (width, height), interpolation=cv2.INTER_NEAREST))
+    noisy = depth_noise(small, rng, sensor, scale_intrinsics(camera, width, height), loss)
     return np.asarray(cv2.resize(noisy, (camera.width, camera.height), interpolation=cv2.INTER_NEAREST))
 
 
@@ -149,13 +151,13 @@ def _look_at(
     camera = crop_camera(center)
     rendered: Rendered = yield PictureWish(spec, camera)
     native = spec.camera.fx * (1.0 if rng.random() < 0.7 else 1.6)
-    depth = sense(rendered.depth, rng, sample_sensor(rng, config.sensor), camera, native)
+    depth = sense(rendered, rng, sample_sensor(rng, config.sensor), camera, native)
     color = _resolution(rendered.color, camera, native)
     columns, rows = _outside(camera, spec.camera)
     for image in (color, depth, rendered.depth, rendered.mask):
         image[:, columns] = 0
         image[rows] = 0
-    return Rendered(color, rendered.depth, rendered.mask), depth, camera
+    return dataclasses.replace(rendered, color=color), depth, camera
 
 
 def plan_crop(rng: np.random.Generator, config: SyntheticConfig) -> Plan[CropSample]:
@@ -236,7 +238,7 @@ def plan_frame(
     spec = yield from plan_empty_scene(rng, config) if empty else plan_scene(rng, config)
     camera = scale_intrinsics(spec.camera, width, height)
     rendered: Rendered = yield PictureWish(spec, camera)
-    depth = sense(rendered.depth, rng, sample_sensor(rng, config.sensor), camera, spec.camera.fx)
+    depth = sense(rendered, rng, sample_sensor(rng, config.sensor), camera, spec.camera.fx)
     hands = tuple(FrameHand(hand, visible_joints(hand.joints, hand.side, rendered, camera)) for hand in spec.hands)
     return FrameSample(rendered.color, depth, rendered.mask, camera, hands, spec)
 

@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 
 from hand_pose_ros.datasets.synthetic.arms import forearm, plan_hand
-from hand_pose_ros.datasets.synthetic.materials import sample_lighting
+from hand_pose_ros.datasets.synthetic.materials import hide_some, sample_lighting
 from hand_pose_ros.datasets.synthetic.photometry import sample_photometry
 from hand_pose_ros.datasets.synthetic.placement import unit
 from hand_pose_ros.datasets.synthetic.plans import Plan, carry_out
@@ -114,4 +114,4 @@ def _surroundings(
     primitives += clutter(rng, hands[0].center.astype(np.float64), count)
     points: FloatArray = np.concatenate([hand.joints for hand in hands])
     primitives += walls(rng, points, config.background)
-    return primitives, objects
+    return hide_some(rng, primitives, config.dark), objects

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from hand_pose_ros.types import BoolArray, FloatArray, Intrinsics
+from hand_pose_ros.datasets.synthetic.noise import NoiseSource
+from hand_pose_ros.datasets.synthetic.spec import LOSS_LEVELS
+from hand_pose_ros.types import BoolArray, ByteArray, FloatArray, Intrinsics
 
 
 class SensorKind(str, Enum):
@@ -45,6 +47,7 @@ class SensorModel:
         grazing: slope (tangent) from which a surface gives no reading.
         median: side of the median filter that swallows thin structures (0: none).
         bias: metres added everywhere (a badly calibrated unit).
+        absorption: share of the readings lost on the surfaces that send back least.
     """
 
     kind: SensorKind
@@ -60,6 +63,7 @@ class SensorModel:
     grazing: float = 6.0
     median: int = 0
     bias: float = 0.0
+    absorption: float = 0.0
 
 
 def sample_sensor(rng: np.random.Generator, kind: str = "random") -> SensorModel:
@@ -73,6 +77,7 @@ def sample_sensor(rng: np.random.Generator, kind: str = "random") -> SensorModel
     sign = 1.0 if rng.random() < 0.7 else -1.0
     speckle = float(rng.uniform(0.0, 0.02)) if rng.random() < 0.4 else 0.0
     bias = float(rng.normal(0.0, 0.002))
+    absorption = float(rng.uniform(0.2, 1.1))
     if family is SensorKind.STEREO:
         return SensorModel(
             family,
@@ -88,6 +93,7 @@ def sample_sensor(rng: np.random.Generator, kind: str = "random") -> SensorModel
             grazing=float(rng.uniform(4.0, 12.0)),
             median=int(rng.choice([0, 3, 5])),
             bias=bias,
+            absorption=absorption,
         )
     if family is SensorKind.STRUCTURED:
         return SensorModel(
@@ -103,6 +109,7 @@ def sample_sensor(rng: np.random.Generator, kind: str = "random") -> SensorModel
             speckle=speckle,
             grazing=float(rng.uniform(3.5, 10.0)),
             bias=bias,
+            absorption=absorption,
         )
     return SensorModel(
         family,
@@ -117,10 +124,17 @@ def sample_sensor(rng: np.random.Generator, kind: str = "random") -> SensorModel
         speckle=speckle * 0.3,
         grazing=float(rng.uniform(4.0, 12.0)),
         bias=bias,
+        absorption=absorption,
     )
 
 
-def depth_noise(depth: FloatArray, rng: np.random.Generator, sensor: SensorModel, camera: Intrinsics) -> FloatArray:
+def depth_noise(
+    depth: FloatArray,
+    rng: np.random.Generator,
+    sensor: SensorModel,
+    camera: Intrinsics,
+    loss: ByteArray | None = None,
+) -> FloatArray:
     """What `sensor` delivers for an ideal depth image.
 
     Args:
@@ -128,58 +142,37 @@ def depth_noise(depth: FloatArray, rng: np.random.Generator, sensor: SensorModel
         rng: source of all randomness.
         sensor: the camera's faults.
         camera: intrinsics of this image (its fx turns metres of baseline into pixels of disparity).
+        loss: (H, W) uint8, how little light the surfaces send back, 0 to `LOSS_LEVELS` - 1; None: all are good.
 
     Returns:
         (H, W) float32 metres, 0 = no reading.
     """
     if sensor.kind is SensorKind.IDEAL:
         return depth.copy()
-    seed = int(rng.integers(2**31))
-    cv2.setRNGSeed(seed)
-    size = depth.shape
-    shadow = _shadow(depth, sensor.baseline * camera.fx) if sensor.baseline else None
-    measured = _ragged_outlines(depth, sensor.ragged) if sensor.ragged > 0 else depth.copy()
+    noise = NoiseSource(rng)
+    measured = _ragged_outlines(depth, sensor.ragged, noise) if sensor.ragged > 0 else depth.copy()
     if sensor.median:
         measured = cv2.medianBlur(measured, sensor.median)
     near, far = cv2.erode(measured, _SQUARE), cv2.dilate(measured, _SQUARE)
-    edge = (far - near) > np.maximum(0.015, 0.03 * far)
-    _mix_edges(measured, far, edge, sensor)
-    # Outlines took as many numbers as there are of them; the noise that follows is to be the same for an equal seed.
-    cv2.setRNGSeed(seed ^ 0x5EED)
-    _add_noise(measured, sensor, camera)
-    lost = _lost(depth, edge, sensor, camera)
-    if shadow is not None:
-        lost |= shadow
-    measured[lost | (depth <= 0) | (measured <= 0.05) | (measured > sensor.max_range)] = 0.0
+    edge = (far - near) > np.maximum(np.float32(0.015), np.float32(0.03) * far)
+    _mix_edges(measured, far, edge, sensor, noise)
+    _add_noise(measured, sensor, camera, noise)
+    lost = _lost(depth, edge, sensor, camera, noise)
+    if loss is not None:
+        lost |= _absorbed(loss, sensor, noise)
+    if sensor.baseline:
+        lost |= _shadow(depth, sensor.baseline * camera.fx)
+    lost |= (measured <= 0.05) | (measured > sensor.max_range)
+    lost |= depth <= 0
     if sensor.unit > 0:
-        measured = np.rint(measured * np.float32(1.0 / sensor.unit)) * np.float32(sensor.unit)
-    return measured.reshape(size)
+        measured *= np.float32(1.0 / sensor.unit)
+        np.rint(measured, out=measured)
+        measured *= np.float32(sensor.unit)
+    measured[lost] = 0.0
+    return measured
 
 
 _SQUARE = np.ones((3, 3), dtype=np.uint8)
-_COLUMNS: dict[int, NDArray[np.float32]] = {}
-
-
-def _normal(size: tuple[int, ...], smooth: float, coarse: int = 1) -> FloatArray:
-    """Noise (H, W) of standard deviation about 1, correlated over `smooth` pixels, made at 1/coarse of the size."""
-    small = (max(size[0] // coarse, 2), max(size[1] // coarse, 2))
-    noise = np.empty(small, dtype=np.float32)
-    cv2.randn(noise, 0.0, 1.0)
-    sigma = smooth / coarse
-    if sigma > 0.3:
-        noise = cv2.GaussianBlur(noise, (0, 0), sigma)
-        # A Gaussian average of white noise has the standard deviation 1 / (2 sigma sqrt(pi)).
-        noise *= np.float32(max(2.0 * sigma * np.sqrt(np.pi), 1.0))
-    if coarse > 1:
-        noise = cv2.resize(noise, (size[1], size[0]), interpolation=cv2.INTER_LINEAR)
-    return noise
-
-
-def _uniform(size: tuple[int, ...]) -> NDArray[np.uint8]:
-    """Bytes (H, W), all values alike."""
-    noise = np.empty(size, dtype=np.uint8)
-    cv2.randu(noise, 0, 256)
-    return noise
 
 
 def _shadow(depth: FloatArray, baseline_px: float) -> BoolArray:
@@ -188,87 +181,112 @@ def _shadow(depth: FloatArray, baseline_px: float) -> BoolArray:
     In a row, a point at column u is seen by the other eye at u - fB / z; it is hidden when a nearer point, further
     along the row, falls on the same place or before it.
     """
-    columns = _COLUMNS.setdefault(depth.shape[1], np.arange(depth.shape[1], dtype=np.float32))
-    flip = baseline_px < 0
-    image = depth[:, ::-1] if flip else depth
-    place = columns - np.float32(abs(baseline_px)) / np.where(image > 0, image, np.float32(1e6))
-    first_after = np.minimum.accumulate(place[:, ::-1], axis=1)[:, ::-1]
-    hidden = np.zeros(depth.shape, dtype=bool)
+    # Columns of the picture as rows: neighbours in the picture's rows are then whole rows apart, which is fast.
+    image = cv2.transpose(cv2.flip(depth, 1) if baseline_px < 0 else depth)
+    place = np.maximum(image, np.float32(1e-3))
+    np.divide(np.float32(-abs(baseline_px)), place, out=place)
+    place[image <= 0] = 0.0
+    place += np.arange(len(image), dtype=np.float32)[:, None]
+    # The smallest of each place and all after it, in steps of doubling reach.
+    first, reach = place.copy(), 1
+    while reach < len(image):
+        np.minimum(first[:-reach], first[reach:], out=first[:-reach])
+        reach *= 2
+    hidden = np.zeros(image.shape, dtype=np.uint8)
     # One pixel of slack: slanted surfaces are not shadows.
-    hidden[:, :-1] = first_after[:, 1:] < place[:, :-1] - 1.0
-    return hidden[:, ::-1] if flip else hidden
+    np.less(first[1:], place[:-1] - np.float32(1.0), out=hidden[:-1].view(bool))
+    upright = cv2.transpose(hidden)
+    return np.asarray(cv2.flip(upright, 1) if baseline_px < 0 else upright).view(bool)
 
 
-def _ragged_outlines(depth: FloatArray, pixels: float) -> FloatArray:
+def _ragged_outlines(depth: FloatArray, pixels: float, noise: NoiseSource) -> FloatArray:
     """Shift each pixel's source by smooth noise of `pixels`: surfaces hardly change, outlines get frayed."""
     height, width = depth.shape
     columns = np.arange(width, dtype=np.float32)
     rows = np.arange(height, dtype=np.float32)[:, None]
     shift = np.float32(pixels)
-    map_x = columns + shift * _normal(depth.shape, 3.0, 2)
-    map_y = rows + shift * _normal(depth.shape, 3.0, 2)
+    map_x = columns + shift * noise.normal((height, width), 3.0)
+    map_y = rows + shift * noise.normal((height, width), 3.0)
     return np.asarray(cv2.remap(depth, map_x, map_y, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE))
 
 
-def _mix_edges(measured: FloatArray, far: FloatArray, edge: BoolArray, sensor: SensorModel) -> None:
+def _mix_edges(measured: FloatArray, far: FloatArray, edge: BoolArray, sensor: SensorModel, noise: NoiseSource) -> None:
     """Flying pixels: some outline pixels get a depth between the two surfaces."""
-    where = np.flatnonzero(edge)
-    chosen = where[_uniform((1, max(len(where), 1)))[0, : len(where)] < sensor.flying * 255]
-    if len(chosen) == 0:
-        return
-    weight = np.empty((1, len(chosen)), dtype=np.float32)
-    cv2.randu(weight, 0.0, 1.0)
-    flat, beyond = measured.reshape(-1), far.reshape(-1)[chosen]
-    own = flat[chosen]
-    # Mixtures lean towards one of the surfaces; with nothing behind there is nothing to mix.
-    flat[chosen] = np.where(own > 0, own + weight[0] ** 2 * (beyond - own), own)
+    height, width = measured.shape
+    # With nothing behind there is nothing to mix.
+    chosen = edge & (noise.uniform((height, width)) < sensor.flying * 255) & (measured > 0)
+    places = np.flatnonzero(chosen)
+    weight = noise.uniform((height, width)).reshape(-1)[places] * np.float32(1.0 / 255.0)
+    flat = measured.reshape(-1)
+    own = flat[places]
+    # Mixtures lean towards one of the surfaces.
+    flat[places] = own + weight * weight * (far.reshape(-1)[places] - own)
 
 
-def _add_noise(measured: FloatArray, sensor: SensorModel, camera: Intrinsics) -> None:
+def _add_noise(measured: FloatArray, sensor: SensorModel, camera: Intrinsics, noise: NoiseSource) -> None:
     """Noise along z, in place."""
-    noise = _normal(measured.shape, sensor.smooth)
+    height, width = measured.shape
+    fine = noise.normal((height, width), sensor.smooth)
     if sensor.kind is SensorKind.STEREO:
         # dz = z^2 / (f B) * d(disparity); the matcher's steps are 1/32 px.
-        scale = np.float32(1.0 / (camera.fx * abs(sensor.baseline)))
-        step = np.rint(noise * np.float32(sensor.subpixel * 32.0)) * np.float32(1.0 / 32.0)
-        measured += measured * measured * scale * step
+        scale = np.float32(1.0 / 32.0 / (camera.fx * abs(sensor.baseline)))
+        step = np.rint(fine * np.float32(sensor.subpixel * 32.0))
+        step *= scale
+        step *= measured
+        step *= measured
+        measured += step
     else:
-        noise += _normal(measured.shape, 6.0, 4) * np.float32(0.5)
+        both = fine + noise.normal((height, width), 6.0) * np.float32(0.5)
         sigma = np.float32(sensor.subpixel * 1e-3)
         if sensor.kind is SensorKind.STRUCTURED:
-            measured += sigma * (np.float32(0.15) + measured * measured) * noise
+            measured += sigma * (np.float32(0.15) + measured * measured) * both
         else:
-            measured += sigma * (np.float32(0.5) + np.float32(0.5) * measured) * noise
+            measured += sigma * (np.float32(0.5) + np.float32(0.5) * measured) * both
             _round_corners(measured)
     measured += np.float32(sensor.bias)
 
 
 def _round_corners(measured: FloatArray) -> None:
     """Multipath of time of flight: light between facing surfaces makes concave places shallower by millimetres."""
-    smooth = cv2.blur(measured, (9, 9))
-    difference = measured - smooth
+    difference = measured - cv2.blur(measured, (9, 9))
     # Only dents of a few centimetres; outlines (large differences) are left alone.
-    dent = (difference > 0) & (difference < 0.03)
-    measured[dent] -= np.float32(0.15) * difference[dent]
+    difference *= (difference > 0) & (difference < np.float32(0.03))
+    difference *= np.float32(0.15)
+    measured -= difference
 
 
-def _lost(depth: FloatArray, edge: BoolArray, sensor: SensorModel, camera: Intrinsics) -> BoolArray:
+def _lost(depth: FloatArray, edge: BoolArray, sensor: SensorModel, camera: Intrinsics, noise: NoiseSource) -> BoolArray:
     """Pixels without a reading: some of the outlines, grazing surfaces, speckles."""
-    lost = edge & (_normal(depth.shape, 1.5) > np.float32(_quantile(sensor.edge_holes)))
+    height, width = depth.shape
+    lost = edge & (noise.normal((height, width), 1.5) > np.float32(_quantile(sensor.edge_holes)))
     slope_x = cv2.Sobel(depth, cv2.CV_32F, 1, 0, ksize=3, scale=0.125)
     slope_y = cv2.Sobel(depth, cv2.CV_32F, 0, 1, ksize=3, scale=0.125)
     # One pixel is z / f metres wide, so the slope's tangent is dz/du * f / z.
     limit = depth * np.float32(sensor.grazing / camera.fx)
-    lost |= (slope_x * slope_x + slope_y * slope_y > limit * limit) & (_uniform(depth.shape) < 200)
+    lost |= (cv2.magnitude(slope_x, slope_y) > limit) & (noise.uniform((height, width)) < 200)
     if sensor.speckle > 0:
-        lost |= _normal(depth.shape, 2.5, 2) > np.float32(_quantile(sensor.speckle) * 0.9)
+        lost |= noise.normal((height, width), 3.0) > np.float32(_quantile(sensor.speckle))
     return lost
 
 
+def _absorbed(loss: ByteArray, sensor: SensorModel, noise: NoiseSource) -> BoolArray:
+    """Pixels of dark or shiny surfaces that send too little light back, in patches."""
+    height, width = loss.shape
+    patches = noise.normal((height, width), max(2.0 * sensor.smooth, 1.5))
+    if not loss.any():
+        return np.zeros(loss.shape, dtype=bool)
+    shares = np.minimum(np.arange(LOSS_LEVELS) / (LOSS_LEVELS - 1.0) * sensor.absorption, 1.0)
+    limits = np.array([_quantile(float(share)) for share in shares], dtype=np.float32)
+    return np.asarray(patches > limits[loss])
+
+
+@lru_cache(maxsize=4096)
 def _quantile(share: float) -> float:
     """x such that a standard normal variable exceeds it with probability `share` (Abramowitz and Stegun 26.2.23)."""
     if share <= 0:
         return float("inf")
+    if share >= 1:
+        return -float("inf")
     tail = min(share, 1.0 - share)
     t = float(np.sqrt(-2.0 * np.log(max(tail, 1e-9))))
     x = t - (2.515517 + t * (0.802853 + t * 0.010328)) / (1.0 + t * (1.432788 + t * (0.189269 + t * 0.001308)))

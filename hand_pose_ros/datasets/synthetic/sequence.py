@@ -87,7 +87,7 @@ def _record(
         spec, rendered = _expose(renderer, cast, index * INSTANTS, config.exposures)
         photometry = dataclasses.replace(cast.photometry, seed=int(rng.integers(2**31)))
         color = degrade_color(rendered.color, photometry)
-        frame = Frame(stamp, FRAME_ID, camera, color, depth_camera.sense(rendered.depth, camera))
+        frame = Frame(stamp, FRAME_ID, camera, color, depth_camera.sense(rendered, camera))
         yield frame, scene_truth(stamp, spec, rendered, camera)
 
 
@@ -106,7 +106,7 @@ def _expose(renderer: Renderer, cast: Cast, instant: int, exposures: int) -> tup
         moved = dataclasses.replace(cast.camera, cx=cast.camera.cx + right, cy=cast.camera.cy + down)
         total += renderer.render(bare.at(min(max(instant + step, 0), last)), moved).color
     color: ByteArray = ((total + 2) // 5).astype(np.uint8)
-    return spec, Rendered(color, rendered.depth, rendered.mask)
+    return spec, dataclasses.replace(rendered, color=color)
 
 
 class _DepthCamera:
@@ -118,9 +118,10 @@ class _DepthCamera:
         self._count = 0
         self._last: tuple[FloatArray, FloatArray] | None = None
 
-    def sense(self, ideal: FloatArray, camera: Intrinsics) -> FloatArray:
+    def sense(self, rendered: Rendered, camera: Intrinsics) -> FloatArray:
         rng = np.random.default_rng([self._seed, 0 if self._still else self._count])
-        measured = sense(ideal, rng, self._sensor, camera, self._native)
+        ideal = rendered.depth
+        measured = sense(rendered, rng, self._sensor, camera, self._native)
         self._count += 1
         if self._still and self._last is not None:
             kept = still_noise(measured, ideal, *self._last)

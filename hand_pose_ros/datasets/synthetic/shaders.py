@@ -8,14 +8,20 @@ from __future__ import annotations
 
 from typing import Final
 
+from hand_pose_ros.datasets.synthetic.spec import LOSS_LEVELS
+
 # Scenes drawn at once: their block stays within the 16 KiB that every OpenGL grants.
 MAX_SCENES: Final = 64
 SCENE_VECTORS: Final = 10
+# The fourth colour channel: the label, and above these bits the loss.
+LABEL_BITS: Final = 3
 
 _HEAD = f"""
 #version 410
 #define SCENE_VECTORS {SCENE_VECTORS}
 #define MAX_SCENES {MAX_SCENES}
+#define LABELS {1 << LABEL_BITS}.0
+#define LOSS_LEVELS {LOSS_LEVELS}.0
 """
 # 0: projection x scale, x shift, y scale, y shift; 1: gain, inverse gamma; 2: ambient; 3: background (as seen);
 # 4 to 6: directions to the lights; 7 to 9: their colours.
@@ -32,6 +38,7 @@ _VERTEX_HEAD = (
 uniform vec2 depth_range;  // of the projection: its two numbers
 out vec3 v_position; out vec3 v_normal; out vec3 v_texture; out vec3 v_base;
 flat out vec3 v_second; flat out vec4 v_surface; flat out vec2 v_pattern; flat out float v_label; flat out int v_scene;
+flat out float v_loss;
 void place(vec3 world, int scene) {
     vec4 p = scenes[scene * SCENE_VECTORS];
     v_position = world; v_scene = scene; gl_Layer = scene;
@@ -46,7 +53,7 @@ PRIMITIVE_VERTEX = (
     + """
 in vec3 in_position; in vec3 in_normal; in float in_t;
 in vec4 in_row0; in vec4 in_row1; in vec4 in_row2;
-in vec4 in_shape;    // taper, bulge, cap, label
+in vec4 in_shape;    // taper, bulge, cap, label + loss / 2
 in vec4 in_base;     // rgb, pattern
 in vec4 in_second;   // rgb, cycles per metre
 in vec4 in_surface;  // noise, specular, offset, scene
@@ -58,7 +65,9 @@ void main() {
     v_normal = vec3(dot(cross(b, c), in_normal), dot(cross(c, a), in_normal), dot(cross(a, b), in_normal));
     v_texture = local * sqrt(a * a + b * b + c * c);
     v_base = in_base.rgb; v_second = in_second.rgb; v_surface = in_surface;
-    v_pattern = vec2(in_base.a, in_second.a); v_label = in_shape.w;
+    v_pattern = vec2(in_base.a, in_second.a);
+    // Labels and losses share a float: whole part and fraction.
+    v_label = floor(in_shape.w); v_loss = 2.0 * fract(in_shape.w);
     place(vec3(dot(a, local), dot(b, local), dot(c, local)) + vec3(in_row0.w, in_row1.w, in_row2.w),
           int(in_surface.w + 0.5));
 }
@@ -89,7 +98,7 @@ void main() {
     v_base = mix(color, in_nail.rgb, in_tint.y);
     v_second = v_base * vec3(0.95, 0.87, 0.84);
     v_texture = in_rest;
-    v_surface = in_surface; v_pattern = vec2(4.0, 60.0); v_label = hand_label;
+    v_surface = in_surface; v_pattern = vec2(4.0, 60.0); v_label = hand_label; v_loss = 0.0;
     place(here, int(in_nail.a + 0.5));
 }
 """
@@ -127,6 +136,7 @@ FRAGMENT = (
     + """
 in vec3 v_position; in vec3 v_normal; in vec3 v_texture; in vec3 v_base;
 flat in vec3 v_second; flat in vec4 v_surface; flat in vec2 v_pattern; flat in float v_label; flat in int v_scene;
+flat in float v_loss;
 layout(location = 0) out vec4 out_color; layout(location = 1) out float out_depth;
 float hash(vec3 p) {
     p = fract(p * vec3(0.1031, 0.1030, 0.0973));
@@ -162,11 +172,16 @@ void main() {
     for (int i = 0; i < 3; ++i) {
         vec3 direction = scenes[scene + 4 + i].xyz, color = scenes[scene + 7 + i].rgb;
         light += color * max(dot(normal, direction), 0.0);
-        shine += color * pow(max(dot(normal, normalize(direction + view)), 0.0), 24.0);
+        float s = max(dot(normal, normalize(direction + view)), 0.0);
+        s = s * s * s; s *= s; s *= s;
+        shine += color * (s * s);  // to the power of 24
     }
     vec4 exposure = scenes[scene + 1];
     vec3 color = (albedo * light + v_surface.y * shine) * exposure.rgb;
-    out_color = vec4(pow(clamp(color, 0.0, 1.0), vec3(exposure.a)), v_label / 255.0);
+    // Light that is not sent straight back gets lost the more the surface is turned away.
+    float loss = v_loss * (0.55 + 0.45 * (1.0 - dot(normal, view)));
+    float tag = v_label + LABELS * floor(min(loss, 1.0) * (LOSS_LEVELS - 1.0) + 0.5);
+    out_color = vec4(pow(clamp(color, 0.0, 1.0), vec3(exposure.a)), tag / 255.0);
     out_depth = v_position.z;
 }
 """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Final
 
 import numpy as np
 
@@ -46,12 +47,18 @@ class Pattern(IntEnum):
 
 
 HAND_LABEL = {Side.RIGHT: Label.RIGHT_HAND, Side.LEFT: Label.LEFT_HAND}
+# Steps of how little light a surface sends back to a depth camera, from none lost to nearly all.
+LOSS_LEVELS: Final = 32
+
 FOREARM_LABEL = {Side.RIGHT: Label.RIGHT_FOREARM, Side.LEFT: Label.LEFT_FOREARM}
 
 
 @dataclass(frozen=True)
 class Material:
-    """A surface: two linear RGB colours mixed by a pattern of `scale` cycles per metre, with noise and gloss 0..1."""
+    """A surface: two linear RGB colours mixed by a pattern of `scale` cycles per metre, with noise and gloss 0..1.
+
+    `loss`: 0..1, how little of a depth camera's light it sends back (black cloth, hair, glossy plastic, polish).
+    """
 
     base: tuple[float, float, float]
     second: tuple[float, float, float]
@@ -60,6 +67,8 @@ class Material:
     noise: float = 0.1
     specular: float = 0.1
     offset: float = 0.0
+    loss: float = 0.0
+    skin: bool = False
 
 
 @dataclass(frozen=True)
@@ -175,11 +184,12 @@ class SceneSpec:
 @dataclass(frozen=True)
 class Rendered:
     """One picture: color (H, W, 3) uint8 RGB, depth (H, W) float32 metres along z (0 = nothing), mask (H, W) uint8
-    of `Label`."""
+    of `Label`, loss (H, W) uint8: how little of a depth camera's light comes back, in `LOSS_LEVELS` steps."""
 
     color: ByteArray
     depth: FloatArray
     mask: ByteArray
+    loss: ByteArray
 
 
 @dataclass(frozen=True)
@@ -196,6 +206,12 @@ class SyntheticConfig:
     background: float = option(0.75, "Probability of a wall, and of a table.", minimum=0.0, maximum=1.0)
     no_hand: float = option(0.1, "Whole frames: probability of no hand at all.", minimum=0.0, maximum=1.0)
     negatives: float = option(0.08, "Crops: share without a right hand.", minimum=0.0, maximum=1.0)
+    dark: float = option(
+        0.15,
+        "Probability that a surface (not skin) sends little light back to a depth camera.",
+        minimum=0.0,
+        maximum=1.0,
+    )
     sensor: str = option(
         "random", "Depth sensor to imitate.", choices=("random", "ideal", "stereo", "structured", "tof")
     )

@@ -100,3 +100,13 @@ def test_equal_seeds_give_equal_noise() -> None:
     a, b, c = (depth_noise(wall(0.7), np.random.default_rng(seed), sensor, CAMERA) for seed in (1, 1, 2))
     assert np.array_equal(a, b)
     assert not np.array_equal(a, c)
+
+
+def test_dark_surfaces_lose_readings() -> None:
+    sensor = plain(SensorKind.STRUCTURED, absorption=1.0)
+    for level, share in ((0, 0.0), (15, 15 / 31), (31, 1.0)):
+        loss = np.zeros((160, 160), dtype=np.uint8)
+        loss[:, 80:] = level
+        noisy = depth_noise(wall(0.6), np.random.default_rng(7), sensor, CAMERA, loss)
+        assert float((noisy[:, 80:] == 0).mean()) == pytest.approx(share, abs=0.12)
+        assert (noisy[:, :80] > 0).all()
