@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hand_pose_ros.cli.outputs import save_picture
 from hand_pose_ros.config import PipelineConfig
 from hand_pose_ros.evaluation.report import Report
 
@@ -92,6 +93,7 @@ def ablate(options: argparse.Namespace, out: Path) -> Report | None:
     from benchmarks import ablation_data
     from benchmarks.ablation import BUDGETS, Bench
     from benchmarks.ablation_costs import costs
+    from benchmarks.ablation_pictures import chart, crops
     from benchmarks.ablation_report import make_report
     from benchmarks.ablation_rows import rows
 
@@ -104,6 +106,8 @@ def ablate(options: argparse.Namespace, out: Path) -> Report | None:
     results = _train_missing(bench, every, options)
     if not results:
         return None
+    save_picture(out / "kpt_fusion_ablation.png", chart(results, options.size))
+    save_picture(out / "kpt_fusion_ablation_crops.jpg", crops(next(ablation_data.test_batches(bench.test, 32, True))))
     return make_report(bench, results, costs(every, options.repeats))
 
 
@@ -159,7 +163,10 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     out = options.out or OUT[options.ablation]
     if not options.ablation:
-        paths = measure(parts(options, out), out)
+        try:
+            paths = measure(parts(options, out), out)
+        except subprocess.CalledProcessError as error:
+            return error.returncode  # the command has said why
     else:
         report = ablate(options, out)
         if report is None:

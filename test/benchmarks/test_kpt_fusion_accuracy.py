@@ -13,6 +13,7 @@ import pytest
 from benchmarks import ablation_data, kpt_fusion_accuracy
 from benchmarks.ablation import Bench, Budget, Result
 from benchmarks.ablation_costs import Cost
+from benchmarks.ablation_pictures import chart
 from benchmarks.ablation_report import difference, make_report
 from benchmarks.ablation_rows import FULL, SWITCHES, Row, base, rows
 from benchmarks.kpt_fusion_accuracy import Part, arguments, measure, parts
@@ -169,6 +170,17 @@ def test_the_report_tabulates_what_there_is(tmp_path: Path) -> None:
         pytest.approx(2.0),
         None,
     ]
+
+
+@pytest.mark.parametrize(("millimetres", "color", "right"), [(2.0, (213, 94, 0), True), (-2.0, (0, 114, 178), False)])
+def test_a_worse_row_lies_to_the_right_of_the_full_one(
+    millimetres: float, color: tuple[int, int, int], right: bool
+) -> None:
+    full = list(np.linspace(0.0, 0.05, 50))
+    row = result("stages-2", 0, [error + millimetres / 1000 for error in full])
+    picture = chart([result(FULL, 0, full), row], "tiny")
+    _, columns = np.nonzero((picture == color).all(axis=2))
+    assert len(columns) and bool((columns > 440).all()) == right
 
 
 @pytest.mark.parametrize(
