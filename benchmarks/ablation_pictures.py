@@ -63,7 +63,8 @@ def _tile(batch: CropBatch, n: int) -> tuple[ByteArray, ByteArray]:
     color = np.ascontiguousarray((batch.rgb[n].permute(1, 2, 0).numpy() * 255).astype(np.uint8))
     reading, middle, reach = batch.depth[n].numpy(), float(batch.center[n, 2]), float(batch.cube[n, 2])
     depth = colorize_depth(reading, middle - reach / 2, middle + reach / 2)
-    camera = Intrinsics(*(float(value) for value in batch.intrinsics[n]), 1, 1)
+    fx, fy, cx, cy = (float(value) for value in batch.intrinsics[n])
+    camera = Intrinsics(fx, fy, cx, cy, 1, 1)
     pixels = project(batch.joints[n].numpy().astype(np.float64), camera)
     for u, v, _ in np.c_[pixels, np.ones(len(pixels))] @ batch.crop_matrix[n].numpy().T:
         cv2.circle(depth, (round(u), round(v)), 1, (255, 255, 255), -1)
