@@ -7,7 +7,13 @@ from types import ModuleType
 from typing import Final
 
 # Which extra of this package brings an optional dependency.
-EXTRAS: Final = {"moderngl": "synthetic", "torch": "train", "lightning": "train", "onnx": "train", "smplx": "dev"}
+EXTRAS: Final = {
+    "moderngl": "synthetic",
+    "torch": "train",
+    "onnx": "train",
+    "tensorboard": "tensorboard",
+    "smplx": "dev",
+}
 
 
 class UsageError(Exception):

@@ -14,7 +14,9 @@ NAMES: Final = "kpt_fusion_lite, kpt_fusion_r18, hand_finder or kpt_fusion"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of this command."""
-    parser.add_argument("recipe", metavar="RECIPE", help=f"{NAMES}; kpt_fusion takes a checkpoint of the authors")
+    parser.add_argument(
+        "recipe", metavar="RECIPE", help=f"{NAMES} (a .ckpt of `hand_pose train`, or the authors' file)")
+    )
     parser.add_argument(
         "--checkpoint", type=Path, required=True, help="written by `hand_pose train`, or by the authors"
     )
@@ -44,22 +46,25 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"--check {args.check}: no such file; `hand_pose train hand_check` writes last.ckpt")
     if args.out.suffix != ".onnx":
         raise UsageError(f"--out: expected a name ending in .onnx, got {args.out}")
-    if args.recipe == "kpt_fusion":
+    if args.recipe == "kpt_fusion" and args.checkpoint.suffix != ".ckpt":
         return _published(args)
     if not finder and (args.validation is None or not args.validation.is_dir()):
         raise UsageError("--validation: expected a folder of crop shards; joint_std is calibrated on it")
     recipes, training = load("hand_pose_ros.training.recipes"), load("hand_pose_ros.training.run")
     deploy, shards = load("hand_pose_ros.training.deploy"), load("hand_pose_ros.training.shards")
     load("onnx")
-    if args.recipe not in recipes.RECIPES or args.recipe == "hand_check":
+    if args.recipe not in (*recipes.RECIPES, "kpt_fusion") or args.recipe == "hand_check":
         raise UsageError(f"expected {NAMES}, got {args.recipe!r}")
-    module = recipes.recipe(args.recipe, recipes.Schedule(steps=1)).module
     try:
-        network = training.load_averaged(module, args.checkpoint)
+        if args.recipe == "kpt_fusion":
+            network = load("hand_pose_ros.training.fusion_training").trained(args.checkpoint)
+        else:
+            module = recipes.recipe(args.recipe, recipes.Schedule(steps=1)).module
+            network = training.load_averaged(module, args.checkpoint)
         check = _check(args.check)
         stream = shards.ShardStream(args.validation, recipes.batch_size(args.recipe), 0) if args.validation else None
-    except (RuntimeError, shards.ShardError) as error:
-        raise UsageError(f"{args.checkpoint}: {error}") from error
+    except load("hand_pose_ros.training.errors").TrainingError as error:
+        raise UsageError(str(error)) from error
     if args.save_weights is not None:
         training.save_weights(network, args.save_weights)
     about = {

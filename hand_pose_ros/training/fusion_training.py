@@ -10,11 +10,13 @@ from typing import Any, Final, cast
 
 from hand_pose_ros.datasets.synthetic.spec import SyntheticConfig
 from hand_pose_ros.datasets.synthetic.stream import CropStream
-from hand_pose_ros.networks.keypoint_fusion import KeypointFusionConfig
-from hand_pose_ros.networks.keypoint_fusion.config import FusionParts
+from hand_pose_ros.networks.keypoint_fusion import KeypointFusion, KeypointFusionConfig
+from hand_pose_ros.networks.keypoint_fusion.config import FusionParts, Widths
+from hand_pose_ros.training import checkpoints
 from hand_pose_ros.training.dataset_crops import DatasetCrops, open_splits
 from hand_pose_ros.training.errors import TrainingError
 from hand_pose_ros.training.keypoint_fusion_module import KeypointFusionModule
+from hand_pose_ros.training.optimisation import Schedule
 from hand_pose_ros.training.plans import Plan, Source, plan
 from hand_pose_ros.training.processes import share_of, world_size
 from hand_pose_ros.training.recipes import fusion_recipe
@@ -25,6 +27,7 @@ SOURCES: Final = ("synthetic", "dexycb", "ho3d")
 PARTS: Final = tuple(part.name for part in dataclasses.fields(FusionParts))
 SAMPLES: Final = 1_000_000  # of synthetic data, unless told otherwise
 VALIDATION_SAMPLES: Final = 512
+DATASET_VALIDATION_SAMPLES: Final = 2048  # at most
 # Validation scenes are those of another stream.
 _OTHER_SEED: Final = 1_000_003
 _CUBES: Final[Mapping[str, float]] = {"synthetic": 0.25, "dexycb": 0.25, "ho3d": 0.28}  # m, fact sheet section 0
@@ -97,7 +100,20 @@ def config_of(configuration: Mapping[str, Any]) -> KeypointFusionConfig:
     if not fields:
         raise TrainingError("checkpoint: expected one of `hand_pose train kpt_fusion`, got one without its network")
     fields["parts"] = FusionParts(**fields["parts"])
+    fields["widths"] = None if fields["widths"] is None else Widths(**fields["widths"])
     return _config(fields)
+
+
+def trained(checkpoint: Path) -> KeypointFusion:
+    """The averaged network of a checkpoint of `run_fusion`, of whatever size it is.
+
+    Raises:
+        TrainingError: no checkpoint, or not one of `hand_pose train kpt_fusion`.
+    """
+    state = checkpoints.read(checkpoint)
+    module = KeypointFusionModule(config_of(state.get("network", {})), Schedule(steps=1))
+    checkpoints.load_module(module, state, checkpoint)
+    return cast(KeypointFusion, module.average.network)
 
 
 def _config(fields: Mapping[str, Any]) -> KeypointFusionConfig:
@@ -182,7 +198,9 @@ def _dataset(options: FusionOptions, batch_size: int, seed: int, workers: int) -
     cube = splits.cube
     training = DatasetCrops(splits.training, cube, batch_size, seed, workers)
     check = DatasetCrops(splits.validation, cube, batch_size, seed, min(workers, 2))
-    return training, check, check.batches_per_epoch
+    # The order is drawn from the seed, so these are always the same samples.
+    most = max(DATASET_VALIDATION_SAMPLES // check.batch_size, world_size())
+    return training, check, min(check.batches_per_epoch, most)
 
 
 def _split_names(name: str, split: str, validation: str) -> tuple[str, str]:

@@ -50,7 +50,7 @@ def _rows(path: Path, last: int) -> list[list[str]]:
 
 def _board(folder: Path, start: int) -> Any:
     """A TensorBoard writer. Raises ModuleNotFoundError naming `tensorboard` where that is not installed."""
-    import tensorboard  # type: ignore[import-not-found]  # noqa: F401  (torch's own error does not name the package)
+    import tensorboard  # noqa: F401  (torch's own error does not name the package)
     from torch.utils.tensorboard import SummaryWriter
 
     return SummaryWriter(str(folder / "tensorboard"), purge_step=start + 1)

@@ -52,6 +52,7 @@ class KeypointFusionModule(AveragedModule):
         super().__init__(KeypointFusion(config), schedule, compile_network, decay)
         self.losses = KeypointFusionLossConfig() if losses is None else losses
         self.depth_steps = depth_steps
+        self.leaves_out = depth_steps > 0
         self.spatial_steps = schedule.steps if spatial_steps is None else spatial_steps
 
     def heavy_parts(self) -> Sequence[nn.Module]:

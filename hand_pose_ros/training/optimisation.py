@@ -54,9 +54,11 @@ class AveragedModule(nn.Module):
     Attributes:
         global_step: optimiser steps done before the one at hand; set by `run.train`.
         monitor: the validation value that says which weights are best; smaller is better.
+        leaves_out: whether some parameters have no part in the loss of some steps.
     """
 
     monitor: str = "total"
+    leaves_out: bool = False
 
     def __init__(
         self, network: nn.Module, schedule: Schedule, compile_network: bool = False, decay: float = 0.999

@@ -65,7 +65,7 @@ def share_of(batch_size: int) -> int:
 
 @contextmanager
 def processes(accelerator: str) -> Iterator[Processes]:
-    """Join torchrun's other processes, if there are any.
+    """Join torchrun's other processes, if there are any; a process group that is there already is used and kept.
 
     Raises:
         TrainingError: a GPU was asked for and there is none, or fewer than processes.
@@ -77,11 +77,14 @@ def processes(accelerator: str) -> Iterator[Processes]:
         return
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    there = distributed.is_initialized()
+    if not there:
+        distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
         yield Processes(rank, world, device)
     finally:
-        distributed.destroy_process_group()
+        if not there:
+            distributed.destroy_process_group()
 
 
 def _device(accelerator: str, local_rank: int) -> torch.device:

@@ -130,11 +130,10 @@ class _Training:
                 f"validation: expected a batch for each of {group.world} processes, got {data.validation_batches}"
             )
         self._begin()
-        # All parts take part in the loss, except in the depth branch's own steps and in ablations.
         self.model: torch.nn.Module = module
         if group.world > 1:
             devices = [group.device.index] if group.device.type == "cuda" else None
-            self.model = DistributedDataParallel(module, device_ids=devices, find_unused_parameters=True)
+            self.model = DistributedDataParallel(module, device_ids=devices, find_unused_parameters=module.leaves_out)
 
     def _begin(self) -> None:
         path = self.settings.out / checkpoints.LAST

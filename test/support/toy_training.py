@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import gc
 import os
 import time
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 
 from hand_pose_ros.training.optimisation import AveragedModule, Measured, Schedule
 from hand_pose_ros.training.run import Data, RunSettings, train
@@ -73,14 +72,17 @@ def main() -> None:
     parser.add_argument("--interrupted", type=int, help="first stop at this step, in another folder, then go on")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    if options.interrupted:
+        # One group for all three trainings: gloo does not find its peers again in a second one.
+        distributed.init_process_group("gloo")
     # Two samples for each of two processes.
     fit(options.shards, options.out, options.steps, size=2)
     if options.interrupted:
         pieces = options.out.with_name("pieces")
         with contextlib.suppress(Stopped):
             fit(options.shards, pieces, options.steps, options.interrupted, size=2)
-        gc.collect()  # the broken training's processes group hangs on its reducer
         fit(options.shards, pieces, options.steps, size=2, resume=True)
+        distributed.destroy_process_group()
 
 
 if __name__ == "__main__":
