@@ -15,7 +15,7 @@ NAMES: Final = "kpt_fusion_lite, kpt_fusion_r18, hand_finder or kpt_fusion"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of this command."""
     parser.add_argument(
-        "recipe", metavar="RECIPE", help=f"{NAMES} (a .ckpt of `hand_pose train`, or the authors' file)")
+        "recipe", metavar="RECIPE", help=f"{NAMES} (a .ckpt of `hand_pose train`, or the authors' file)"
     )
     parser.add_argument(
         "--checkpoint", type=Path, required=True, help="written by `hand_pose train`, or by the authors"
