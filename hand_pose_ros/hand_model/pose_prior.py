@@ -6,6 +6,7 @@ come out as `hand_pose` (45,). Left hands take the mirrored pose (`mirror_pose`)
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -88,6 +89,8 @@ TOLERATED_OVERLAP: Final = 0.005
 # Shares of the ways to draw a pose; the rest curls each finger on its own.
 _NEAR_KEY: Final = 0.55
 _BETWEEN_KEYS: Final = 0.25
+# Share of the poses whose thumb is drawn apart from the fingers.
+_FREE_THUMB: Final = 0.25
 # Per-angle noise of a key pose, standard deviation in degrees, thumb then one long finger.
 _THUMB_NOISE: Final = (6.0, 6.0, 6.0, 6.0, 2.0, 8.0)
 _FINGER_NOISE: Final = (7.0, 3.0, 8.0, 5.0)
@@ -122,8 +125,35 @@ def _by_finger(rng: np.random.Generator) -> Array:
     return angles
 
 
-def _draw_base(rng: np.random.Generator) -> Array:
+def _thumb_anywhere(rng: np.random.Generator) -> Array:
+    """(6,) a thumb anywhere in its joints' reach, whatever the fingers do.
+
+    The saddle joint pronates the thumb as it adducts and abducts (the factors are those of the key poses); MCP and IP
+    bend together.
+    """
+    adduction, abduction, flexion = rng.uniform((-20.0, -16.0, -12.0), (42.0, 47.0, 56.0))
+    pronation, radial, tip = rng.normal(size=3)
+    return np.array(
+        [
+            *(adduction, abduction, 0.48 * adduction + 1.34 * abduction + 8.0 * pronation),
+            *(flexion, 4.0 * radial, 0.7 * flexion + 22.0 * tip),
+        ]
+    )
+
+
+def _draw_base(rng: np.random.Generator, names: Sequence[str]) -> Array:
     """(22,) angles in degrees before noise."""
+    if names:
+        a, b = (KEY_POSES[names[index]] for index in rng.integers(len(names), size=2))
+        return np.asarray(a + rng.random() * (b - a))
+    angles = _draw_whole(rng)
+    if rng.random() < _FREE_THUMB:
+        angles = np.concatenate([_thumb_anywhere(rng), angles[6:]])
+    return angles
+
+
+def _draw_whole(rng: np.random.Generator) -> Array:
+    """A key pose, one between two, or fingers curled one by one."""
     way = rng.random()
     if way < _NEAR_KEY:
         return np.asarray(_POSES[rng.integers(len(_POSES))])
@@ -148,9 +178,12 @@ def overlap_of(degrees: Array) -> FloatArray:
 _LOOSENING: Final = np.array([0.0, 0.15, 0.3, 0.45, 0.6, 0.8, 1.0])
 
 
-def draw_candidates(rng: np.random.Generator) -> Array:
-    """(3, 22) angles in degrees to choose a pose from with `choose_free`; some may pass through themselves."""
-    return clip_to_limits(np.stack([_draw_base(rng) for _ in range(3)]) + _noise(rng, 3))
+def draw_candidates(rng: np.random.Generator, names: Sequence[str] = ()) -> Array:
+    """(3, 22) angles in degrees to choose a pose from with `choose_free`; some may pass through themselves.
+
+    With `names` poses are drawn between these key poses only.
+    """
+    return clip_to_limits(np.stack([_draw_base(rng, names) for _ in range(3)]) + _noise(rng, 3))
 
 
 def choose_free(candidates: Array) -> tuple[Array, FloatArray]:

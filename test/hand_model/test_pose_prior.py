@@ -11,6 +11,8 @@ from hand_pose_ros.hand_model.model import HandModel
 from hand_pose_ros.hand_model.pose_prior import (
     KEY_POSES,
     TOLERATED_OVERLAP,
+    choose_free,
+    draw_candidates,
     overlap_of,
     sample_angles,
     sample_betas,
@@ -123,3 +125,28 @@ def test_segment_distance_against_dense_sampling() -> None:
     first, second = a + t * (b - a), c + t * (d - c)
     dense = np.linalg.norm(first[:, None] - second[None], axis=-1).min(axis=(0, 1))
     np.testing.assert_allclose(segment_distance(a, b, c, d), dense, atol=2e-2)
+
+
+def test_thumbs_reach_everywhere_whatever_the_fingers_do() -> None:
+    rng = np.random.default_rng(11)
+    angles, _ = choose_free(np.stack([draw_candidates(rng) for _ in range(1500)]))
+    straight = angles[angles[:, 6::4].max(axis=1) < 30]
+    for thumb in (angles[:, :3], straight[:, :3]):
+        reach = np.percentile(thumb, [2, 98], axis=0)
+        # Most of the saddle joint's range, across the palm as well as out of its plane.
+        assert (reach[1] - reach[0] > 0.7 * (LIMITS_DEGREES[:3, 1] - LIMITS_DEGREES[:3, 0])).all()
+
+
+def test_many_poses_are_chosen_as_each_alone() -> None:
+    candidates = np.stack([draw_candidates(np.random.default_rng(seed)) for seed in range(20)])
+    angles, poses = choose_free(candidates)
+    for row in range(20):
+        one_angles, one_pose = choose_free(candidates[row : row + 1])
+        assert np.array_equal(one_angles[0], angles[row])
+        assert np.array_equal(one_pose[0], poses[row])
+    assert (overlap_of(angles) <= TOLERATED_OVERLAP).all()
+
+
+def test_poses_can_be_kept_between_named_ones() -> None:
+    drawn = np.concatenate([draw_candidates(np.random.default_rng(seed), ("fist", "fist")) for seed in range(60)])
+    assert np.median(drawn, axis=0) == pytest.approx(KEY_POSES["fist"], abs=6.0)

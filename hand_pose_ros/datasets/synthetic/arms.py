@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
@@ -33,20 +35,36 @@ ELBOW_DIRECTIONS = np.array(
 )
 
 
-def sample_elbow_direction(rng: np.random.Generator) -> DoubleArray:
-    """Unit vector wrist -> elbow: mostly from below, the sides, behind or the camera; sometimes from anywhere."""
+def sample_elbow_direction(rng: np.random.Generator, stretched: bool = False) -> DoubleArray:
+    """Unit vector wrist -> elbow: mostly from below, the sides, behind or the camera; sometimes from anywhere.
+
+    A stretched arm lies along the picture and comes in from any side of it.
+    """
+    if stretched:
+        angle = rng.uniform(0.0, 2.0 * np.pi)
+        return unit(np.array([np.cos(angle), np.sin(angle), rng.normal(0.0, 0.3)]))
     if rng.random() < 0.3:
         return unit(rng.standard_normal(3))
     main = ELBOW_DIRECTIONS[int(rng.integers(len(ELBOW_DIRECTIONS)))]
     return unit(unit(main) + 0.5 * rng.standard_normal(3))
 
 
-def plan_hand(rng: np.random.Generator, side: Side, place: DoubleArray) -> Plan[HandTruth]:
-    """A hand whose mean joint is at `place` (3,), with random pose, orientation, shape and skin."""
-    pose: FloatArray = yield PoseWish(draw_candidates(rng))
+def plan_hand(
+    rng: np.random.Generator,
+    side: Side,
+    place: DoubleArray,
+    poses: Sequence[str] = (),
+    stretched: bool = False,
+) -> Plan[HandTruth]:
+    """A hand whose mean joint is at `place` (3,), with random pose, orientation, shape and skin.
+
+    `poses` names the key poses of the prior to draw between (all ways of posing by default); `stretched` is whether the
+    arm lies along the picture.
+    """
+    pose: FloatArray = yield PoseWish(draw_candidates(rng, poses))
     if side is Side.LEFT:
         pose = mirror_pose(pose)
-    elbow_direction = sample_elbow_direction(rng)
+    elbow_direction = sample_elbow_direction(rng, stretched)
     # Rest pose: fingers along -x, so the forearm leaves along +x (left hands: the other way round); palm -y; flexion
     # turns about z, deviation about y.
     sign = 1.0 if side is Side.RIGHT else -1.0
@@ -56,7 +74,7 @@ def plan_hand(rng: np.random.Generator, side: Side, place: DoubleArray) -> Plan[
     rotation = forearm_frame @ rotation_about(2, flexion) @ rotation_about(1, deviation)
     orient = cv2.Rodrigues(rotation)[0].reshape(3).astype(np.float32)
     posed: PosedHand = yield HandWish(side, orient, pose, sample_betas(rng), forearm_frame, place)
-    length = float(rng.uniform(0.2, 0.28))
+    length = float(rng.uniform(0.2, 0.29))
     return HandTruth(
         side=side,
         joints=posed.joints,
@@ -99,7 +117,7 @@ def forearm(rng: np.random.Generator, hand: HandTruth, model: HandModel) -> list
     parts = [arm]
     kind = rng.random()
     if kind < 0.5:
-        parts.append(_sleeve(rng, start, elbow, radii, rotation[:, 2], taper, label))
+        parts += _sleeve(rng, start, elbow, radii, rotation[:, 2], taper, label)
     elif kind < 0.6:
         parts.append(_watch(rng, start, elbow, radii, rotation[:, 2], label))
     return parts
@@ -113,20 +131,20 @@ def _sleeve(
     axis: DoubleArray,
     taper: float,
     label: Label,
-) -> Primitive:
+) -> list[Primitive]:
     # Half of the sleeves reach the wrist, some cover the heel of the hand.
-    begin = float(rng.uniform(-0.1, 0.15) if rng.random() < 0.5 else rng.uniform(0.1, 0.8))
+    begin = float(rng.uniform(-0.1, 0.15) if rng.random() < 0.5 else rng.uniform(0.1, 0.9))
     from_point = start + begin * (elbow - start)
     thickness = float(rng.uniform(1.06, 1.6)) * (1.0 + (taper - 1.0) * max(begin, 0.0) * 1.3)
-    return Primitive(
-        Shape.CAPSULE,
-        between(from_point, elbow + 0.02 * unit(elbow - start), radii * thickness, axis),
-        sample_material(rng),
-        label,
-        taper=float(rng.uniform(1.0, 1.4)),
-        bulge=float(rng.uniform(-0.05, 0.15)),
-        cap=0.02,
-    )
+    cloth, end = sample_material(rng), elbow + 0.02 * unit(elbow - start)
+    widening, bulge = float(rng.uniform(1.0, 1.4)), float(rng.uniform(-0.05, 0.15))
+    transform = between(from_point, end, radii * thickness, axis)
+    parts = [Primitive(Shape.CAPSULE, transform, cloth, label, taper=widening, bulge=bulge, cap=0.02)]
+    if rng.random() < 0.3:  # rolled up
+        cuff_end = from_point + float(rng.uniform(0.015, 0.05)) * unit(end - from_point)
+        cuff = between(from_point, cuff_end, radii * thickness * float(rng.uniform(1.06, 1.2)), axis)
+        parts.append(Primitive(Shape.CAPSULE, cuff, cloth, label, bulge=0.06, cap=0.15))
+    return parts
 
 
 def _watch(

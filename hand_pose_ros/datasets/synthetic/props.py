@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hand_pose_ros.datasets.synthetic.materials import random_color, sample_material
+from hand_pose_ros.datasets.synthetic.materials import sample_material
 from hand_pose_ros.datasets.synthetic.placement import (
     affine,
     between,
@@ -19,6 +19,7 @@ from hand_pose_ros.skeleton import BONES, MCPS, TIPS, Side
 from hand_pose_ros.types import DoubleArray, FloatArray
 
 FINGER_RADIUS = 0.009  # m, bone to palmar skin
+PULP = 0.007  # m, tip to the surface it touches
 HELD_SHAPES = (Shape.CYLINDER, Shape.CAPSULE, Shape.BOX, Shape.SPHERE, Shape.CUP)
 
 
@@ -55,6 +56,35 @@ def held_object(rng: np.random.Generator, hand: HandTruth) -> tuple[Primitive, O
         return None
     radius = min(room * float(rng.uniform(0.85, 1.1)), 0.05)
     return _object(rng, middle, axis, radius, Label.OBJECT)
+
+
+def gripped_box(rng: np.random.Generator, hand: HandTruth) -> tuple[Primitive, ObjectTruth] | None:
+    """A box between the pulps of thumb and fingers that reaches beyond them; None where they leave no room for any."""
+    joints = hand.joints.astype(np.float64)
+    thumb, fingers = joints[TIPS[0]], joints[list(TIPS[1:4])].mean(axis=0)
+    across = unit(fingers - thumb)
+    grip = 0.5 * (thumb + fingers)
+    # Away from the palm, square to the line between the pulps.
+    out = grip - joints[list(MCPS)].mean(axis=0)
+    out = unit(out - across * float(out @ across))
+    turn = float(rng.normal(0.0, 0.25))
+    rotation = np.stack([out, cross(across, out), across], axis=1) @ rotation_about(2, turn)
+    half = np.array([rng.uniform(0.025, 0.09), rng.uniform(0.025, 0.1), 0.0])
+    # As deep in the grasp as the pulps' pads.
+    centre = grip + rotation @ np.array([half[0] - rng.uniform(0.002, 0.02), half[1] * rng.uniform(-0.6, 0.6), 0.0])
+    offset = (_bone_points(hand.joints) - centre) @ rotation
+    beside = offset[(np.abs(offset[:, :2]) < half[:2] + 0.003).all(axis=1), 2]
+    low = float(beside[beside < 0].max(initial=-0.06)) + PULP
+    high = float(beside[beside > 0].min(initial=0.06)) - PULP
+    if high - low < 0.012:
+        return None
+    half[2] = 0.5 * (high - low)
+    centre = centre + 0.5 * (high + low) * rotation[:, 2]
+    truth = ObjectTruth(
+        Shape.BOX, rotation.astype(np.float32), centre.astype(np.float32), (2.0 * half).astype(np.float32)
+    )
+    material = sample_material(rng, 2.0 * float(half.max()))
+    return Primitive(Shape.BOX, affine(rotation, half, centre), material, Label.OBJECT), truth
 
 
 def _object(
@@ -124,34 +154,6 @@ def clutter(rng: np.random.Generator, near: DoubleArray, count: int) -> list[Pri
             half[1] = half[0]
         parts.append(_place(shape, random_rotation(rng), centre, half, sample_material(rng, 0.15), Label.OTHER))
     return parts
-
-
-def body(rng: np.random.Generator, hand: HandTruth, probability: float) -> list[Primitive]:
-    """The upper arm of the hand's owner and, with this probability, torso and head; nothing at or behind the camera."""
-    elbow = hand.elbow.astype(np.float64)
-    along = unit(elbow - hand.joints[0].astype(np.float64))
-    shoulder = elbow + 0.3 * unit(0.8 * rng.standard_normal(3) + np.array([0.0, -0.8, 1.2]) + along)
-    cloth = sample_material(rng, 0.3)
-    parts = []
-    if shoulder[2] > 0.2 and elbow[2] > 0.1 and rng.random() < 0.85:
-        radii = np.full(2, rng.uniform(0.04, 0.055))
-        arm = between(shoulder, elbow, radii, np.array([1.0, 0.2, 0.1]))
-        parts.append(Primitive(Shape.CAPSULE, arm, cloth, Label.OTHER, taper=0.85, cap=0.15))
-    inward = -1.0 if (hand.side is Side.LEFT) == (rng.random() < 0.85) else 1.0
-    torso = shoulder + np.array([inward * rng.uniform(0.16, 0.2), 0.24, rng.uniform(-0.02, 0.08)])
-    if torso[2] > 0.45 and rng.random() < probability:
-        parts += _torso_and_head(rng, torso, cloth, hand)
-    return parts
-
-
-def _torso_and_head(rng: np.random.Generator, torso: DoubleArray, cloth: Material, hand: HandTruth) -> list[Primitive]:
-    half = np.array([rng.uniform(0.17, 0.24), rng.uniform(0.3, 0.36), rng.uniform(0.1, 0.14)])
-    turned = rotation_about(1, float(rng.normal(0.0, 0.3))) @ rotation_about(0, float(rng.normal(0.0, 0.15)))
-    trunk = Primitive(Shape.SPHERE, affine(turned, half, torso), cloth, Label.OTHER)
-    place = torso + np.array([rng.normal(0.0, 0.02), -0.45, rng.normal(-0.02, 0.03)])
-    skin = Material(hand.skin.back, random_color(rng), noise=hand.skin.noise, specular=hand.skin.specular, skin=True)
-    size = np.array([0.075, 0.115, 0.095]) * rng.uniform(0.92, 1.08)
-    return [trunk, Primitive(Shape.SPHERE, affine(np.eye(3), size, place), skin, Label.OTHER)]
 
 
 def walls(rng: np.random.Generator, points: FloatArray, probability: float) -> list[Primitive]:

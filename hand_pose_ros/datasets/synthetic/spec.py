@@ -200,6 +200,14 @@ class SyntheticConfig:
     max_distance: float = option(1.3, "Farthest hand (m).", minimum=0.2, maximum=4.0)
     second_hand: float = option(0.3, "Probability of a second hand (of the other side).", minimum=0.0, maximum=1.0)
     held_object: float = option(0.4, "Probability of an object in a hand.", minimum=0.0, maximum=1.0)
+    gripped_box: float = option(
+        0.12, "Probability that the hand grips a box wider than itself.", minimum=0.0, maximum=1.0
+    )
+    long_arm: float = option(
+        0.25, "Probability of a stretched arm that comes in from any border.", minimum=0.0, maximum=1.0
+    )
+    partial: float = option(0.12, "Probability of a hand partly out of the picture.", minimum=0.0, maximum=1.0)
+    lap: float = option(0.06, "Probability of thighs below the hand.", minimum=0.0, maximum=1.0)
     occluder: float = option(0.08, "Probability of an object between camera and hand.", minimum=0.0, maximum=1.0)
     max_clutter: int = option(6, "At most this many things around.", minimum=0, maximum=20)
     body: float = option(0.4, "Probability of the person's own body in the scene.", minimum=0.0, maximum=1.0)
