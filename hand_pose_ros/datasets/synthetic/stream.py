@@ -11,10 +11,13 @@ workers gives the same batches, and a training goes on at any batch without maki
 from __future__ import annotations
 
 import itertools
+import logging
 import os
 from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.shared_memory import SharedMemory
 from types import TracebackType
@@ -28,6 +31,7 @@ from hand_pose_ros.datasets.synthetic.spec import SyntheticConfig
 from hand_pose_ros.skeleton import NUM_JOINTS
 
 Batch = dict[str, NDArray[Any]]
+log = logging.getLogger(__name__)
 
 # A batch is shared out among the workers in pieces of this many samples.
 PIECE = TOGETHER
@@ -109,41 +113,81 @@ class CropStream:
             one_thread_each()
             self._pool = ProcessPoolExecutor(self.workers, mp_context=get_context("spawn"))
         size = sum(array.nbytes for array in _empty(self.batch_size).values())
-        blocks = [SharedMemory(create=True, size=size) for _ in range(self.ahead)]
-        waiting: deque[tuple[int, SharedMemory, list[Future[None]]]] = deque()
+        shared = _shared_memory_left() >= self.ahead * size
+        if not shared:
+            log.warning(
+                "crop stream: %d MB of shared memory wanted, %d MB free; crops go through pipes instead, which takes "
+                "more CPU time. In a container give --shm-size=2g or --ipc=host.",
+                self.ahead * size // 2**20,
+                _shared_memory_left() // 2**20,
+            )
+        blocks = [SharedMemory(create=True, size=size) if shared else None for _ in range(self.ahead)]
+        waiting: deque[_Order] = deque()
         numbers = itertools.count(start, step)
         try:
             for block in blocks:
                 waiting.append(self._order(next(numbers), block))
             while True:
-                number, block, pieces = waiting.popleft()
-                for piece in pieces:
-                    piece.result()
-                # Copied out, so that the block can be filled anew while the batch is trained on.
-                batch = {name: array.copy() for name, array in _views(block, self.batch_size).items()}
-                waiting.append(self._order(next(numbers), block))
-                yield number, batch
+                order = waiting.popleft()
+                batch = self._collect(order)
+                waiting.append(self._order(next(numbers), order.block))
+                yield order.number, batch
         finally:
-            for _, _, pieces in waiting:
-                for piece in pieces:
-                    piece.cancel()
-            for _, _, pieces in waiting:
-                for piece in pieces:
-                    if not piece.cancelled():
-                        piece.exception()
+            _call_off(waiting)
             for block in blocks:
-                block.close()
-                block.unlink()
+                if block is not None:
+                    block.close()
+                    block.unlink()
 
-    def _order(self, number: int, block: SharedMemory) -> tuple[int, SharedMemory, list[Future[None]]]:
+    def _order(self, number: int, block: SharedMemory | None) -> _Order:
         assert self._pool is not None
         pieces = []
         for row in range(0, self.batch_size, PIECE):
             count = min(PIECE, self.batch_size - row)
+            place = None if block is None else (block.name, self.batch_size, row)
             first = number * self.batch_size + row
-            task = (block.name, self.batch_size, row, self.spec, self.seed, first, count)
-            pieces.append(self._pool.submit(_draw_shared, *task))
-        return number, block, pieces
+            pieces.append(self._pool.submit(_draw_apart, place, self.spec, self.seed, first, count))
+        return _Order(number, block, pieces)
+
+    def _collect(self, order: _Order) -> Batch:
+        """The finished batch, copied out of its block, which is then free for another one."""
+        try:
+            pieces = [piece.result() for piece in order.pieces]
+        except BrokenProcessPool as error:
+            self._pool = None
+            raise RuntimeError(
+                "crop stream: a drawing process died. Was it killed for want of memory (fewer workers), or is the main "
+                'program not guarded by `if __name__ == "__main__"` (processes are started with spawn)?'
+            ) from error
+        if order.block is not None:
+            return {name: array.copy() for name, array in _views(order.block, self.batch_size).items()}
+        return {name: np.concatenate([piece[name] for piece in pieces if piece is not None]) for name in _LAYOUT}
+
+
+@dataclass(frozen=True)
+class _Order:
+    """A batch that is being drawn: into a block of shared memory, or to be sent (None)."""
+
+    number: int
+    block: SharedMemory | None
+    pieces: list[Future[Batch | None]]
+
+
+def _call_off(orders: Iterable[_Order]) -> None:
+    """Wait until nobody draws for these orders any more."""
+    pieces = [piece for order in orders for piece in order.pieces]
+    for piece in pieces:
+        piece.cancel()
+    wait(pieces)
+
+
+def _shared_memory_left() -> int:
+    """Bytes; a container often has 64 MB only, and writing beyond them kills the process."""
+    try:
+        state = os.statvfs("/dev/shm")
+    except FileNotFoundError:
+        return 0
+    return state.f_bavail * state.f_frsize
 
 
 def _empty(rows: int) -> Batch:
@@ -168,13 +212,21 @@ def _draw(batch: Batch, row: int, spec: SyntheticConfig, seed: int, first: int, 
             batch[name][number] = value
 
 
-_blocks: dict[str, SharedMemory] = {}
-
-
-def _draw_shared(name: str, rows: int, row: int, spec: SyntheticConfig, seed: int, first: int, count: int) -> None:
-    if name not in _blocks:
-        _blocks[name] = SharedMemory(name)
-    _draw(_views(_blocks[name], rows), row, spec, seed, first, count)
+def _draw_apart(
+    place: tuple[str, int, int] | None, spec: SyntheticConfig, seed: int, first: int, count: int
+) -> Batch | None:
+    """In a worker: samples first, first + 1, ... into a block of memory (its name, the batch's rows, the row to begin
+    at), or returned."""
+    if place is None:
+        batch = _empty(count)
+        _draw(batch, 0, spec, seed, first, count)
+        return batch
+    name, rows, row = place
+    block = SharedMemory(name)
+    _draw(_views(block, rows), row, spec, seed, first, count)
+    # Not after an error, whose traceback holds on to the arrays.
+    block.close()
+    return None
 
 
 def available_workers(keep: int = 2) -> int:

@@ -46,7 +46,10 @@ def test_samples_depend_on_seed_and_place_only() -> None:
     assert not np.array_equal(other[0][1]["color"], by_two[0][1]["color"])
 
 
-def test_workers_draw_the_same() -> None:
+@pytest.mark.parametrize("room", [2**40, 0])
+def test_workers_draw_the_same(room: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through shared memory, and through pipes where there is too little of it."""
+    monkeypatch.setattr(stream, "_shared_memory_left", lambda: room)
     alone = taken(CropStream(CONFIG, 5, batch_size=3), 3, start=1)
     with CropStream(CONFIG, 5, workers=1, batch_size=3, ahead=2) as made:
         shared = taken(made, 3, start=1)
@@ -59,3 +62,15 @@ def test_workers_draw_the_same() -> None:
 def test_impossible_streams_are_refused(change: str, value: int) -> None:
     with pytest.raises(ValueError, match=change):
         CropStream(CONFIG, 0, **{change: value})
+
+
+def test_a_dead_worker_is_explained() -> None:
+    with CropStream(CONFIG, 0, workers=1, batch_size=2, ahead=1) as made:
+        batches = made.batches()
+        next(batches)
+        assert made._pool is not None
+        for process in made._pool._processes.values():
+            process.kill()
+        with pytest.raises(RuntimeError, match="fewer workers"):
+            for _ in range(20):
+                next(batches)
