@@ -48,7 +48,8 @@ class FusionOptions:
         samples, steps, epochs: length of the training, the first that is given; none: 1,000,000 synthetic samples, or
             the recipe's epochs of a data set.
         depth_steps: first steps that train the depth branch alone.
-        workers: processes that render or read, over all training processes; 0: none but the training ones.
+        workers: processes that render or read, over all training processes. 0: data sets are read by the training
+            processes themselves; rendering takes at least one each.
         scenes: of synthetic data.
     """
 
@@ -176,6 +177,8 @@ def _sources(options: FusionOptions, batch_size: int, seed: int) -> tuple[BatchS
     if options.validation is not None:
         shards = ShardStream(options.validation, batch_size, seed)
     if options.data == ("synthetic",):
+        # An OpenGL context belongs to one thread, so that a process of its own renders even where one is enough.
+        workers = max(workers, 1)
         stream = CropStream(options.scenes, seed, workers, batch_size)
         if shards is not None:
             return stream, shards, shards.batches_per_epoch

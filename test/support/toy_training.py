@@ -1,6 +1,6 @@
 """A training so small that it runs in a second: one number is learnt. Run as a program by tests that need processes.
 
-python toy_training.py SHARDS OUT STEPS [--interrupted STEP]
+python toy_training.py SHARDS OUT STEPS [--interrupted STEP] [--rendered-by N]
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor, distributed, nn
 
+from hand_pose_ros.datasets.synthetic.spec import SyntheticConfig
+from hand_pose_ros.datasets.synthetic.stream import CropStream
 from hand_pose_ros.training.optimisation import AveragedModule, Measured, Schedule
 from hand_pose_ros.training.run import Data, RunSettings, train
 from hand_pose_ros.training.shards import Batch, ShardStream
@@ -49,18 +51,28 @@ class Line(AveragedModule):
 
 
 def noisy(batch: Batch, rng: np.random.Generator) -> Tensor:
-    x = batch["x"].astype(np.float32)
+    # Of rendered crops: the depth in the middle.
+    x = (batch["x"] if "x" in batch else batch["depth"][:, 80, 80, None] / 10_000).astype(np.float32)
     return torch.from_numpy(x + 0.01 * rng.standard_normal(x.shape).astype(np.float32))
 
 
-def data(shards: Path, size: int = 4) -> Data:
+def data(shards: Path, size: int = 4, rendered_by: int | None = None) -> Data:
+    """Shards, or crops rendered by so many processes."""
     stream = ShardStream(shards, size, seed=0)
-    return Data(stream, stream, 4, noisy, noisy)
+    if rendered_by is None:
+        return Data(stream, stream, 4, noisy, noisy)
+    return Data(CropStream(SyntheticConfig(), 0, rendered_by, size), stream, 4, noisy, noisy)
 
 
 def fit(shards: Path, out: Path, steps: int, until: int | None = None, size: int = 4, **settings: Any) -> Line:
+    """Train on shards."""
+    return fit_on(data(shards, size), out, steps, until, **settings)
+
+
+def fit_on(given: Data, out: Path, steps: int, until: int | None = None, **settings: Any) -> Line:
+    """Train on any data."""
     module = Line(Schedule(steps=steps, learning_rate=0.05, warmup=2), until)
-    train(module, data(shards, size), RunSettings(out, steps, validate_every=EVERY, accelerator="cpu", **settings))
+    train(module, given, RunSettings(out, steps, validate_every=EVERY, accelerator="cpu", **settings))
     return module
 
 
@@ -70,8 +82,12 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("steps", type=int)
     parser.add_argument("--interrupted", type=int, help="first stop at this step, in another folder, then go on")
+    parser.add_argument("--rendered-by", type=int, help="train on crops rendered by so many processes")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    if options.rendered_by is not None:
+        fit_on(data(options.shards, 2, options.rendered_by), options.out, options.steps)
+        return
     if options.interrupted:
         # One group for all three trainings: gloo does not find its peers again in a second one.
         distributed.init_process_group("gloo")

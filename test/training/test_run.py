@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from toy_training import EVERY, Line, Stopped, data, fit
+from toy_training import EVERY, Line, Stopped, data, fit, fit_on
 
+from hand_pose_ros.datasets.synthetic.stream import CropStream
 from hand_pose_ros.training import checkpoints
 from hand_pose_ros.training.average import WeightAverage
 from hand_pose_ros.training.checkpoints import CheckpointError, read
@@ -54,9 +55,12 @@ def test_a_training_that_broke_off_goes_on_as_if_it_had_not(shards: Path, tmp_pa
     same(tmp_path / "whole", tmp_path / "pieces")
 
 
-def test_a_training_that_was_killed_goes_on_as_if_it_had_not(shards: Path, tmp_path: Path) -> None:
-    steps = 60
-    command = [sys.executable, str(PROGRAM), str(shards), str(tmp_path / "pieces"), str(steps)]
+@pytest.mark.parametrize("options", [(), ("--rendered-by", "1")])
+def test_a_training_that_was_killed_goes_on_as_if_it_had_not(
+    shards: Path, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    steps = 40
+    command = [sys.executable, str(PROGRAM), str(shards), str(tmp_path / "pieces"), str(steps), *options]
     process = subprocess.Popen(command, env={**environment(), "TOY_TRAINING_PAUSE": "0.1"})
     deadline = time.monotonic() + 60
     while not (tmp_path / "pieces" / checkpoints.LAST).exists() and time.monotonic() < deadline:
@@ -65,8 +69,11 @@ def test_a_training_that_was_killed_goes_on_as_if_it_had_not(shards: Path, tmp_p
     process.wait()
     assert 0 < read(tmp_path / "pieces" / checkpoints.LAST)["global_step"] < steps
     torch.set_num_threads(1)
-    fit(shards, tmp_path / "pieces", steps, size=2, resume=True)
-    fit(shards, tmp_path / "whole", steps, size=2)
+    given = data(shards, 2, 1 if options else None)
+    fit_on(given, tmp_path / "pieces", steps, resume=True)
+    fit_on(given, tmp_path / "whole", steps)
+    if isinstance(given.training, CropStream):
+        given.training.close()
     same(tmp_path / "whole", tmp_path / "pieces")
 
 
