@@ -11,21 +11,13 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from hand_pose_ros.networks.keypoint_transformer import (  # noqa: E402
-    KeypointTransformer,
-    KeypointTransformerConfig,
-    published,
-)
-from hand_pose_ros.networks.keypoint_transformer.checkpoint import load_published_state  # noqa: E402
+from keypoint_transformer_golden import GOLDEN, golden_network  # noqa: E402
+
+from hand_pose_ros.networks.keypoint_transformer import KeypointTransformer  # noqa: E402
 from hand_pose_ros.networks.keypoint_transformer.decode import joints_from_vectors  # noqa: E402
 from hand_pose_ros.networks.keypoint_transformer.peaks import HAND, OBJECT, PAD, Keypoints, greedy_keypoints  # noqa: E402
 
 Arrays = dict[str, Any]
-NETWORKS = {
-    "ih_3d_r18_small_d1": KeypointTransformerConfig(size="r18", variant="authors"),
-    "ih_2p5d_r50_small_d1": published("interhand"),
-    "h2o3d_3d_r50_small_d1": published("h2o3d"),
-}
 # Their type code of a slot.
 CODES = {PAD: 0, HAND: 1, OBJECT: 43}
 
@@ -119,12 +111,10 @@ def _collect(network: KeypointTransformer, image: Any, imposed: Any | None) -> A
     return found
 
 
-@pytest.fixture(scope="module", params=sorted(NETWORKS))
-def run(request: pytest.FixtureRequest, golden_dir: Path, rule_state: Callable[[str], Arrays]) -> tuple[Arrays, Arrays]:
+@pytest.fixture(scope="module", params=list(GOLDEN))
+def run(request: pytest.FixtureRequest, golden_dir: Path) -> tuple[Arrays, Arrays]:
     """Golden and computed arrays, of both runs: A with the network's own heat map, B with an imposed one."""
-    network = KeypointTransformer(NETWORKS[request.param])
-    load_published_state(network, rule_state(request.param))
-    network.eval()
+    network = golden_network(golden_dir, request.param)
     with np.load(golden_dir / f"{request.param}.npz") as stored:
         golden = {name: torch.from_numpy(stored[name]) for name in stored.files}
     computed: Arrays = {}
@@ -171,22 +161,3 @@ def test_golden(run: tuple[Arrays, Arrays]) -> None:
         if error > 1e-4:
             wrong[name] = error
     assert not wrong
-
-
-# Parameters of the sheet's table that each network has; ours leave out what nothing reads.
-UNUSED_3D = 2 * 992 + 256 * 256 + 256 + 3 * 256 + 3
-
-
-@pytest.mark.parametrize(
-    ("config", "expected"),
-    [
-        (KeypointTransformerConfig(size="r18", variant="authors"), 27_945_604),
-        (KeypointTransformerConfig(size="r34", variant="authors", representation="angles"), 38_051_972),
-        (published("interhand"), 49_024_769),
-        (published("h2o3d"), 49_848_162),
-    ],
-)
-def test_parameter_counts(config: KeypointTransformerConfig, expected: int) -> None:
-    with torch.device("meta"):
-        network = KeypointTransformer(config)
-    assert sum(parameter.numel() for parameter in network.parameters()) == expected - UNUSED_3D

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 torch = pytest.importorskip("torch")
+
+from keypoint_transformer_golden import published_keys  # noqa: E402
 
 from hand_pose_ros.networks.keypoint_transformer import (  # noqa: E402
     KeypointTransformer,
@@ -34,27 +35,35 @@ NETWORKS = {
     "ho3d_3d_r50_big_d6": published("ho3d"),
     "h2o3d_3d_r50_small_d1": published("h2o3d"),
 }
-Keys = Callable[[str], dict[str, tuple[int, ...]]]
+# Parameters that nothing reads: norm1 and linear_hand_type.
+UNUSED = 2 * 992 + 256 * 256 + 256 + 3 * 256 + 3
 
 
 @pytest.mark.parametrize("variant", sorted(NETWORKS))
-def test_names_and_shapes(variant: str, published_keys: Keys) -> None:
+def test_names_and_shapes(variant: str, golden_dir: Path) -> None:
     """Every published tensor has its place here, but for the two modules that nothing reads."""
     with torch.device("meta"):
         network = KeypointTransformer(NETWORKS[variant])
     ours = {published_name(name): tuple(value.shape) for name, value in network.state_dict().items()}
     theirs = {
         name: shape
-        for name, shape in published_keys(variant).items()
+        for name, shape in published_keys(golden_dir, variant).items()
         if not name.startswith(("norm1.", "linear_hand_type."))
     }
     assert ours == theirs
 
 
+def test_parameter_count_of_r34() -> None:
+    """The sheet's table; no golden keys exist of this size."""
+    with torch.device("meta"):
+        network = KeypointTransformer(KeypointTransformerConfig(size="r34", variant="authors", representation="angles"))
+    assert sum(parameter.numel() for parameter in network.parameters()) == 38_051_972 - UNUSED
+
+
 @pytest.fixture(scope="module")
-def state(published_keys: Keys) -> dict[str, Any]:
+def state(golden_dir: Path) -> dict[str, Any]:
     """Cheap weights of the smallest published-style network."""
-    return {name: torch.full(shape, 0.5) for name, shape in published_keys("ih_3d_r18_small_d1").items()}
+    return {name: torch.full(shape, 0.5) for name, shape in published_keys(golden_dir, "ih_3d_r18_small_d1").items()}
 
 
 @pytest.fixture(scope="module")
@@ -101,8 +110,8 @@ def test_another_network(network: KeypointTransformer, state: dict[str, Any], ch
         load_published_state(network, given)
 
 
-def test_another_representation_names_the_heads(network: KeypointTransformer, published_keys: Keys) -> None:
-    given = {name: torch.zeros(shape) for name, shape in published_keys("ih_angles_r18_small_d6").items()}
+def test_another_representation_names_the_heads(network: KeypointTransformer, golden_dir: Path) -> None:
+    given = {name: torch.zeros(shape) for name, shape in published_keys(golden_dir, "ih_angles_r18_small_d6").items()}
     with pytest.raises(WrongCheckpoint, match=r"missing: linear_joint_vecs.*unknown: linear_pose"):
         load_published_state(network, given)
 
