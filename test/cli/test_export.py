@@ -18,7 +18,8 @@ from hand_pose_ros.networks.keypoint_fusion.config import PRESETS, KeypointFusio
 
 def _narrow() -> AuthorsKeypointFusion:
     eight, one = (8, 8, 8, 8), (1, 1, 1, 1)
-    widths = replace(PRESETS["r18"], depth=eight, rgb=eight, depth_blocks=one, rgb_blocks=one, features=16, tokens=16)
+    few = {"depth": eight, "rgb": eight, "depth_blocks": one, "rgb_blocks": one, "features": 16, "tokens": 16}
+    widths = replace(PRESETS["r18"], **few, layers=1)  # type: ignore[arg-type]
     return AuthorsKeypointFusion(KeypointFusionConfig(size="r18", variant="authors", widths=widths))
 
 
