@@ -6,6 +6,8 @@ millions of different ones.
 
 from __future__ import annotations
 
+import itertools
+from bisect import bisect
 from functools import lru_cache
 from typing import Final
 
@@ -18,6 +20,8 @@ from hand_pose_ros.types import FloatArray
 SIDE: Final = 768
 # Standard deviations of the blur, pixels; what is asked for takes the nearest.
 SMOOTHNESS: Final = (0.0, 0.4, 0.55, 0.75, 1.0, 1.3, 1.7, 2.2, 3.0, 4.0, 6.0)
+
+_BORDERS: Final = tuple(0.5 * (low + high) for low, high in itertools.pairwise(SMOOTHNESS))
 
 
 @lru_cache(maxsize=len(SMOOTHNESS))
@@ -52,8 +56,7 @@ class NoiseSource:
 
         Raises ValueError for a picture larger than the patterns, RuntimeError after 16 pictures.
         """
-        level = min(range(len(SMOOTHNESS)), key=lambda index: abs(SMOOTHNESS[index] - smooth))
-        return _pattern(level)[self._window(size)]
+        return _pattern(bisect(_BORDERS, smooth))[self._window(size)]
 
     def uniform(self, size: tuple[int, int]) -> NDArray[np.uint8]:
         """(H, W) bytes, all values alike; as `normal`."""

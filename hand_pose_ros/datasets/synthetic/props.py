@@ -20,6 +20,7 @@ from hand_pose_ros.types import DoubleArray, FloatArray
 
 FINGER_RADIUS = 0.009  # m, bone to palmar skin
 PULP = 0.007  # m, tip to the surface it touches
+CLUTTER = (Shape.BOX, Shape.SPHERE, Shape.CYLINDER, Shape.CAPSULE, Shape.CUP)
 HELD_SHAPES = (Shape.CYLINDER, Shape.CAPSULE, Shape.BOX, Shape.SPHERE, Shape.CUP)
 
 
@@ -136,20 +137,19 @@ def occluder(rng: np.random.Generator, hand: HandTruth) -> Primitive:
 
 def clutter(rng: np.random.Generator, near: DoubleArray, count: int) -> list[Primitive]:
     """Things beside and behind the place `near` (3,), some of them finger sized."""
-    parts = []
-    shapes = (Shape.BOX, Shape.SPHERE, Shape.CYLINDER, Shape.CAPSULE, Shape.CUP)
-    for _ in range(count):
-        offset = rng.standard_normal(3) * np.array([0.2, 0.15, 0.2]) + np.array([0.0, 0.03, 0.15])
-        distance = float(np.linalg.norm(offset))
-        if distance < 0.12:
-            offset *= 0.12 / max(distance, 1e-6)
-        centre = near + offset
+    parts: list[Primitive] = []
+    if count == 0:
+        return parts
+    offsets = rng.standard_normal((count, 3)) * np.array([0.2, 0.15, 0.2]) + np.array([0.0, 0.03, 0.15])
+    distances = np.sqrt((offsets * offsets).sum(axis=1))
+    offsets *= np.maximum(0.12 / np.maximum(distances, 1e-6), 1.0)[:, None]
+    # Kept clear of the hand's ball of 10 cm.
+    largest = np.maximum(np.maximum(distances, 0.12) - 0.1, 0.01)
+    halves = np.minimum(0.007 * (0.12 / 0.007) ** rng.random((count, 3)), largest[:, None])
+    for shape_index, centre, half in zip(rng.integers(len(CLUTTER), size=count), near + offsets, halves, strict=True):
         if centre[2] < 0.15:
             continue
-        # Kept clear of the hand's ball of 10 cm.
-        largest = max(float(np.linalg.norm(offset)) - 0.1, 0.01)
-        half = np.minimum(np.exp(rng.uniform(np.log(0.007), np.log(0.12), 3)), largest)
-        shape = shapes[int(rng.integers(len(shapes)))]
+        shape = CLUTTER[shape_index]
         if shape is not Shape.BOX:
             half[1] = half[0]
         parts.append(_place(shape, random_rotation(rng), centre, half, sample_material(rng, 0.15), Label.OTHER))

@@ -8,6 +8,7 @@ Kinect (1 to 2 mm, mixed pixels at edges).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
@@ -172,6 +173,7 @@ def depth_noise(
     return measured
 
 
+_QUANTILES = 512
 _SQUARE = np.ones((3, 3), dtype=np.uint8)
 
 
@@ -275,12 +277,17 @@ def _absorbed(loss: ByteArray, sensor: SensorModel, noise: NoiseSource) -> BoolA
     patches = noise.normal((height, width), max(2.0 * sensor.smooth, 1.5))
     if not loss.any():
         return np.zeros(loss.shape, dtype=bool)
-    shares = np.minimum(np.arange(LOSS_LEVELS) / (LOSS_LEVELS - 1.0) * sensor.absorption, 1.0)
-    limits = np.array([_quantile(float(share)) for share in shares], dtype=np.float32)
+    shares = np.minimum(np.arange(LOSS_LEVELS) * (sensor.absorption / (LOSS_LEVELS - 1.0)), 1.0)
+    limits = _quantiles()[np.rint(shares * _QUANTILES).astype(np.intp)]
     return np.asarray(patches > limits[loss])
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1)
+def _quantiles() -> FloatArray:
+    """(_QUANTILES + 1,) `_quantile` of shares from 0 to 1."""
+    return np.array([_quantile(step / _QUANTILES) for step in range(_QUANTILES + 1)], dtype=np.float32)
+
+
 def _quantile(share: float) -> float:
     """x such that a standard normal variable exceeds it with probability `share` (Abramowitz and Stegun 26.2.23)."""
     if share <= 0:
@@ -288,6 +295,6 @@ def _quantile(share: float) -> float:
     if share >= 1:
         return -float("inf")
     tail = min(share, 1.0 - share)
-    t = float(np.sqrt(-2.0 * np.log(max(tail, 1e-9))))
+    t = math.sqrt(-2.0 * math.log(max(tail, 1e-9)))
     x = t - (2.515517 + t * (0.802853 + t * 0.010328)) / (1.0 + t * (1.432788 + t * (0.189269 + t * 0.001308)))
     return x if share <= 0.5 else -x
