@@ -109,7 +109,7 @@ PRESETS: Final[Mapping[tuple[Size, Decoder], Widths]] = {
     ("lite", "small"): Widths(
         stem=16,
         stem_kernel=5,
-        backbone=(24, 48, 96, 160),
+        backbone=(24, 48, 96, 144),
         blocks=(1, 2, 2, 2),
         bottleneck=False,
         deepest=None,
