@@ -18,11 +18,13 @@ class Journal:
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / FILE
         kept = _rows(path, start) if start else []
-        self._file = path.open("w", newline="", encoding="utf-8")
+        # Replaced as a whole, so that a kill just now costs no rows.
+        partial = folder / f".{FILE}.partial"
+        with partial.open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([_HEADER, *kept])
+        partial.replace(path)
+        self._file = path.open("a", newline="", encoding="utf-8")
         self._writer = csv.writer(self._file)
-        self._writer.writerow(_HEADER)
-        self._writer.writerows(kept)
-        self._file.flush()
         self._board = _board(folder, start) if tensorboard else None
 
     def write(self, step: int, values: Mapping[str, float]) -> None:

@@ -120,6 +120,7 @@ def train(module: AveragedModule, data: Data, settings: RunSettings) -> Path:
 class _Training:
     def __init__(self, module: AveragedModule, data: Data, settings: RunSettings, group: Processes) -> None:
         self.data, self.settings, self.group = data, settings, group
+        torch.backends.cudnn.benchmark = True  # all batches are of one shape
         self.scaler = scaler(settings.precision, group.device)
         self.module = module.to(group.device)
         module.use_precision(settings.precision)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from hand_pose_ros.training import checkpoints
 from hand_pose_ros.training.average import WeightAverage
 from hand_pose_ros.training.checkpoints import CheckpointError, read
 from hand_pose_ros.training.errors import TrainingError
+from hand_pose_ros.training.journal import Journal
 from hand_pose_ros.training.optimisation import Schedule
 from hand_pose_ros.training.run import Data, RunSettings, load_averaged, save_weights, train
 
@@ -163,6 +165,29 @@ def test_another_network_s_checkpoint_is_refused(shards: Path, tmp_path: Path) -
     torch.save({"weights": 1}, tmp_path / "other.ckpt")
     with pytest.raises(CheckpointError, match="expected a checkpoint of `hand_pose train`"):
         read(tmp_path / "other.ckpt")
+
+
+def test_the_journal_is_taken_up_where_the_checkpoint_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    events: list[tuple[object, ...]] = []
+
+    class SummaryWriter:
+        def __init__(self, folder: str, purge_step: int) -> None:
+            events.append((Path(folder).name, purge_step))
+
+        def add_scalar(self, *scalar: object) -> None:
+            events.append(scalar)
+
+        def close(self) -> None:
+            events.append(("closed",))
+
+    monkeypatch.setitem(sys.modules, "tensorboard", SimpleNamespace())
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", SimpleNamespace(SummaryWriter=SummaryWriter))
+    (tmp_path / "log.csv").write_text("step,name,value\n5,loss,1\n10,loss,2\n15,loss,3\n20,lo")
+    journal = Journal(tmp_path, 10, tensorboard=True)
+    journal.write(11, {"loss": 0.25})
+    journal.close()
+    assert rows(tmp_path) == {"loss": [1, 2, 0.25]}
+    assert events == [("tensorboard", 11), ("loss", 0.25, 11), ("closed",)]
 
 
 def test_an_error_in_the_data_ends_the_training(shards: Path, tmp_path: Path) -> None:
