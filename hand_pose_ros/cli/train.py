@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import time
 from pathlib import Path
 from typing import Any, Final
@@ -104,7 +105,8 @@ def run(args: argparse.Namespace) -> int:
         checkpoint = (_fusion if args.model == KPT_FUSION else _recipe)(args, started)
     except load("hand_pose_ros.training.errors").TrainingError as error:
         raise UsageError(str(error)) from error
-    print(f"checkpoint: {checkpoint}")
+    if os.environ.get("RANK", "0") == "0":  # one of torchrun's processes speaks
+        print(f"checkpoint: {checkpoint}")
     return 0
 
 
