@@ -21,8 +21,9 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -155,6 +156,18 @@ def one_thread_each() -> None:
         os.environ.setdefault(variable, "1")
 
 
+def end_with_parent() -> None:
+    """In a worker process: end when the parent does, even when it is killed. A pool's workers would wait for ever."""
+    Thread(target=_outlive_nobody, daemon=True).start()
+
+
+def _outlive_nobody() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
 def shard_sizes(count: int) -> list[int]:
     """Samples per shard for `count` samples in all."""
     full, rest = divmod(count, SHARD_SIZE)
@@ -183,7 +196,7 @@ def write_shards(
     ]
     one_thread_each()
     # OpenGL contexts do not survive a fork.
-    with ProcessPoolExecutor(max_workers=workers, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=end_with_parent) as pool:
         jobs = [pool.submit(write_shard, out, kind, seed, index, size, config) for index, size in todo]
         for job in as_completed(jobs):
             folder = job.result()

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hand_pose_ros.datasets.synthetic.shards import TOGETHER, crop_records, one_thread_each
+from hand_pose_ros.datasets.synthetic.shards import TOGETHER, crop_records, end_with_parent, one_thread_each
 from hand_pose_ros.datasets.synthetic.spec import SyntheticConfig
 from hand_pose_ros.skeleton import NUM_JOINTS
 
@@ -111,7 +111,7 @@ class CropStream:
     def _from_workers(self, start: int, step: int) -> Iterator[tuple[int, Batch]]:
         if self._pool is None:
             one_thread_each()
-            self._pool = ProcessPoolExecutor(self.workers, mp_context=get_context("spawn"))
+            self._pool = ProcessPoolExecutor(self.workers, mp_context=get_context("spawn"), initializer=end_with_parent)
         size = sum(array.nbytes for array in _empty(self.batch_size).values())
         shared = _shared_memory_left() >= self.ahead * size
         if not shared:

@@ -1,6 +1,11 @@
 from __future__ import annotations
 
 import itertools
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -74,3 +79,30 @@ def test_a_dead_worker_is_explained() -> None:
         with pytest.raises(RuntimeError, match="fewer workers"):
             for _ in range(20):
                 next(batches)
+
+
+_KILLED = """
+import os, signal
+from hand_pose_ros.datasets.synthetic.spec import SyntheticConfig
+from hand_pose_ros.datasets.synthetic.stream import CropStream
+if __name__ == "__main__":
+    stream = CropStream(SyntheticConfig(), 0, workers=1, batch_size=1, ahead=1)
+    next(stream.batches())
+    print(*stream._pool._processes, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_workers_end_with_a_killed_training(tmp_path: Path) -> None:
+    """Once they waited for ever."""
+    script = tmp_path / "training.py"
+    script.write_text(_KILLED)
+    ended = subprocess.run([sys.executable, script], stdout=subprocess.PIPE, text=True, check=False, timeout=120)
+    assert ended.returncode == -signal.SIGKILL
+    (worker,) = (Path(f"/proc/{number}/stat") for number in ended.stdout.split())
+    for _ in range(200):
+        # Gone, or dead and not yet collected by whoever inherited it.
+        if not worker.exists() or worker.read_text().rpartition(")")[2].split()[0] == "Z":
+            return
+        time.sleep(0.05)
+    pytest.fail(f"{worker} is still there")
