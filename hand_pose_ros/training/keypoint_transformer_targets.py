@@ -28,8 +28,6 @@ _RIDGE: Final = 1e-4
 # An object token is the object's where its pixel of the true segmentation is above this.
 _OBJECT_PIXEL: Final = 100.0
 _FAR: Final = 1e6
-# On a map of 0 and 255 each round goes only one disc further.
-FLAT_MAPS: Final = PeakSettings(rounds=24)
 
 
 class KeypointTransformerTargets(NamedTuple):
@@ -158,7 +156,7 @@ def true_keypoints(
     hand_slots: int,
     object_slots: int,
     search: PeakSearch = graph_keypoints,
-    settings: PeakSettings = FLAT_MAPS,
+    settings: PeakSettings | None = None,
 ) -> Keypoints:
     """Keypoints in place of detections, for the first epochs (fact sheet section 7).
 
@@ -179,5 +177,5 @@ def true_keypoints(
         return found
     maps = torch.stack((torch.zeros_like(targets.segmentation), targets.segmentation), dim=1)
     # No slots for hands, and there is nothing on their map.
-    points = search(maps, 0, object_slots, settings)
+    points = search(maps, 0, object_slots, PeakSettings() if settings is None else settings)
     return Keypoints(*(torch.cat(pair, dim=1) for pair in zip(found, points, strict=True)))

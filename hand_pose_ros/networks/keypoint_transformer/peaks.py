@@ -85,7 +85,7 @@ def graph_keypoints(maps: Tensor, hand_slots: int, object_slots: int, settings: 
     """The same keypoints by max pooling and TopK: hand slots first, object slots behind them. Exports to ONNX.
 
     It differs from `greedy_keypoints` only in the order of slots, where more rounds than `settings.rounds` would be
-    needed, and between equal pixels close to a higher one that is struck out itself.
+    needed, and in which of several exactly equal pixels close together is taken.
     """
     found = [_slots(maps[:, 0], HAND, settings.hand_threshold, hand_slots, settings)]
     if object_slots:
@@ -102,9 +102,9 @@ def _slots(heat: Tensor, code: int, threshold: float, slots: int, settings: Peak
     value, index = ranked.topk(slots, dim=1, sorted=True)
     valid = value > threshold
     used = valid.to(heat.dtype)
-    place = index.to(heat.dtype)
-    row = torch.floor((place + 0.5) / width)
-    xy = torch.stack((place - row * width, row), dim=2) * used[..., None]
+    # Whole numbers until they are small: half precision cannot tell 16384 pixels apart.
+    row = torch.div(index, width, rounding_mode="trunc")
+    xy = torch.stack((index - row * width, row), dim=2).to(heat.dtype) * used[..., None]
     return Keypoints(xy, valid, valid.to(torch.int64) * code, value * used)
 
 
@@ -112,27 +112,27 @@ def peak_map(heat: Tensor, threshold: float, radius: int, rounds: int) -> Tensor
     """Peaks (B, H, W) bool of maps (B, H, W).
 
     Each round takes every pixel that is the largest of those left within `radius` and strikes out what lies about it.
-    A pixel is taken here only if the greedy search would take it, so rounds only add; among equals the first in raster
-    order wins, as there.
+    A pixel is taken here only if the greedy search would take it, so rounds only add. Among equal pixels close together
+    one wins, not always the one that the greedy search takes.
     """
     heat = heat[:, None]
-    order = _raster_priority(heat)
+    labels = _labels(heat, radius)
     left = heat.clamp(min=threshold)
     found = torch.zeros_like(heat, dtype=torch.bool)
     for _ in range(rounds):
         highest = (left >= disc_maximum(left, radius)) & (left > threshold)
-        priority = torch.where(highest, order, 0.0)
+        priority = torch.where(highest, labels, 0.0)
         new = highest & (priority >= disc_maximum(priority, radius))
         found = found | new
         left = torch.where(disc_maximum(new.to(heat.dtype), radius) > 0, threshold, left)
     return found[:, 0]
 
 
-def _raster_priority(heat: Tensor) -> Tensor:
-    """(1, 1, H, W): falls from H W at the first pixel to 1 at the last."""
-    height, width = heat.shape[2:]
-    count = height * width
-    return torch.arange(count, 0, -1, dtype=heat.dtype, device=heat.device).reshape(1, 1, height, width)
+def _labels(heat: Tensor, radius: int) -> Tensor:
+    """(1, 1, H, W), 1 and up, different for any two pixels within `radius`, and small enough for half precision."""
+    period = 2 * radius + 1
+    row, column = (torch.arange(size, device=heat.device) % period for size in heat.shape[2:])
+    return (1 + row[:, None] * period + column).to(heat.dtype)[None, None]
 
 
 def disc_maximum(heat: Tensor, radius: int) -> Tensor:
