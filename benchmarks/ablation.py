@@ -1,8 +1,4 @@
-"""Trains and measures the ablation's rows: same data, order, seed and number of samples for all.
-
-The depth branch is where all rows agree, and everything else only refines its pose. So it is trained alone first, once
-per seed (the trunk); each row starts from it and trains as a whole, its depth branch included.
-"""
+"""Trains and measures the ablation's rows: same data, order, seed and number of samples for all; keeps what is done."""
 
 from __future__ import annotations
 
@@ -10,32 +6,23 @@ import dataclasses
 import json
 import logging
 import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from benchmarks import ablation_data
-from benchmarks.ablation_rows import Row, base
+from benchmarks.ablation_rows import Row
 from hand_pose_ros.evaluation.metrics import pose_errors
-from hand_pose_ros.networks.keypoint_fusion.coords import uvd_to_xyz
-from hand_pose_ros.training import checkpoints
-from hand_pose_ros.training.crop_images import sample_crops, stored_crops
-from hand_pose_ros.training.hand_crops import CropBatch
-from hand_pose_ros.training.keypoint_fusion_module import KeypointFusionModule, forward, geometry_of
-from hand_pose_ros.training.losses import KeypointFusionLossConfig
-from hand_pose_ros.training.optimisation import Schedule
+from hand_pose_ros.training.optimisation import AveragedModule, Schedule
 from hand_pose_ros.training.run import Data, RunSettings, train
-from hand_pose_ros.training.shards import ShardStream
 from hand_pose_ros.types import DoubleArray
 
-# Every crop holds a right hand: there is nothing to learn about presence and side.
-_LOSSES: Final = KeypointFusionLossConfig(presence=0.0, side=0.0)
-_MEASURES: Final = ("absolute", "root_relative", "aligned", "first_votes")
+MEASURES: Final = ("absolute", "root_relative", "aligned", "first_votes")
 _log = logging.getLogger(__name__)
 
 
@@ -46,7 +33,8 @@ class Budget:
     Attributes:
         crops: distinct crops drawn for training.
         test_crops: crops measured on, of `ablation_data.TEST_CROPS`.
-        trunk: samples on which the depth branch is trained alone.
+        trunk: samples on which the depth branch is trained alone; 0: both branches are taken from the shipped weights
+            and kept as they are, and the stages alone are trained.
         samples: samples on which each row is trained after that.
         batch_size: of both.
         learning_rate: the schedule's peak.
@@ -61,9 +49,15 @@ class Budget:
     learning_rate: float = 8e-4
     average: float = 0.999
 
+    def schedule(self, samples: int) -> Schedule:
+        """Of a training on so many samples."""
+        steps = samples // self.batch_size
+        return Schedule(steps, self.learning_rate, warmup=min(200, steps // 10), decay_part=0.5)
+
 
 BUDGETS: Final = {
-    "tiny": Budget(6144, 512, 8192, 2048, 8, 2e-3, 0.98),
+    "probe": Budget(2048, 512, 0, 2048, 8, 2e-3, 0.98),
+    "tiny": Budget(8192, 1024, 102_400, 102_400, 16, 2e-3, 0.99),
     "lite": Budget(102_400, 2048, 400_000, 400_000),
     "r18": Budget(102_400, 2048, 400_000, 400_000, 64),
     "convnext_t": Budget(102_400, 2048, 400_000, 400_000, 64),
@@ -90,8 +84,12 @@ class Result:
     first_votes: DoubleArray
 
 
+# Camera joints (B, 21, 3) in metres of a batch: the estimate, the depth branch's votes, the truth.
+Poses = tuple[DoubleArray, DoubleArray, DoubleArray]
+
+
 @dataclass(frozen=True)
-class Bench:
+class Bench(ABC):
     """Where rows are trained and kept: folders of the shards and of the results, and the budget."""
 
     size: str
@@ -110,53 +108,37 @@ class Bench:
         """
         folder = self.out / f"{row.key}-seed{seed}"
         kept = folder / "result.npz"
-        self._refuse_others(folder, row, seed)
+        self.claim(folder, row, seed)
         if not kept.exists():
-            trunk = self._trunk(seed)
-            module = self._module(row, seed, self.budget.samples)
-            for network in (module.network, module.average.network):
-                network.depth_branch.load_state_dict(trunk)
-            seconds = self._train(module, folder, self.budget.samples, seed, row.color)
-            self._write(kept, {"seconds": np.array(seconds), **self._measure(module.average.network, row.color)})
-            _log.info("%s, seed %d: trained and measured", row.title, seed)
+            module, seconds = self.trained(row, seed, folder)
+            errors = _errors(self.poses(module.average.network.cpu().eval(), row))
+            _write(kept, {"seconds": np.array(seconds), **errors})
+            _log.info("%s, seed %d: %.2f mm", row.title, seed, 1e3 * errors["absolute"].mean())
         with np.load(kept, allow_pickle=False) as stored:
-            errors = {name: stored[name] for name in _MEASURES}
-            return Result(row, seed, float(stored["seconds"]), **errors)
+            return Result(row, seed, float(stored["seconds"]), **{name: stored[name] for name in MEASURES})
 
     def has(self, row: Row, seed: int) -> bool:
         """Whether the row's result is kept."""
         return (self.out / f"{row.key}-seed{seed}" / "result.npz").exists()
 
-    def _trunk(self, seed: int) -> dict[str, Tensor]:
-        """The depth branch, trained alone."""
-        folder = self.out / f"trunk-seed{seed}"
-        trunk = Row("trunk", "trunk", dataclasses.replace(base(self.size), stages=0))
-        self._refuse_others(folder, trunk, seed)
-        module = self._module(trunk, seed, self.budget.trunk)
-        finished = folder / "finished"
-        if not finished.exists():
-            self._train(module, folder, self.budget.trunk, seed, True)
-            finished.touch()
-        network = checkpoints.read(folder / checkpoints.LAST)["state_dict"]
-        start = "average.network.depth_branch."
-        return {name.removeprefix(start): value for name, value in network.items() if name.startswith(start)}
+    @abstractmethod
+    def trained(self, row: Row, seed: int, folder: Path) -> tuple[AveragedModule, float]:
+        """The row, trained, and the CPU seconds of it."""
 
-    def _module(self, row: Row, seed: int, samples: int) -> Any:
-        torch.manual_seed(seed)
+    @abstractmethod
+    def poses(self, network: Any, row: Row) -> Iterator[Poses]:
+        """What a network makes of the test crops, batch by batch."""
+
+    def about(self) -> dict[str, Any]:
+        """What else a result depends on."""
+        return {}
+
+    def fit(self, module: AveragedModule, data: Data, folder: Path, samples: int, seed: int) -> float:
+        """Train to the end, from the folder's last checkpoint where there is one; CPU seconds of this piece.
+
+        The last weights are what counts: the validation in the log chooses nothing.
+        """
         steps = samples // self.budget.batch_size
-        schedule = Schedule(steps, self.budget.learning_rate, warmup=min(200, steps // 10), decay_part=0.5)
-        return KeypointFusionModule(row.config, schedule, _LOSSES, decay=self.budget.average)
-
-    def _train(self, module: KeypointFusionModule, folder: Path, samples: int, seed: int, color: bool) -> float:
-        """Train to the end, from the folder's last checkpoint where there is one; CPU seconds of this piece."""
-        size = self.budget.batch_size
-        training, test = ablation_data.augmentations(color)
-        stream = ShardStream(self.training, size, seed)
-        assemble = partial(stored_crops, augmentation=training)
-        # The last weights are measured whatever the log says of one batch: nothing is chosen by it.
-        check = partial(stored_crops, augmentation=test)
-        data = Data(stream, stream, 1, assemble, check, sample_crops)
-        steps = samples // size
         settings = RunSettings(
             folder,
             steps,
@@ -170,24 +152,20 @@ class Bench:
         train(module, data, settings)
         return time.process_time() - start
 
-    @torch.no_grad()
-    def _measure(self, network: nn.Module, color: bool) -> dict[str, DoubleArray]:
-        network = network.cpu().eval()
-        columns: dict[str, list[DoubleArray]] = {name: [] for name in _MEASURES}
-        for batch in ablation_data.test_batches(self.test, self.budget.test_crops, color):
-            output = forward(network, batch)
-            truth = batch.joints.double().numpy()
-            errors = pose_errors(_metres(output.joints, batch), truth)
-            for name in _MEASURES[:3]:
-                columns[name].append(getattr(errors, name).mean(axis=1))
-            first = _metres(uvd_to_xyz(output.initial_uvd, geometry_of(batch)), batch)
-            columns["first_votes"].append(np.linalg.norm(first - truth, axis=2).mean(axis=1))
-        return {name: np.concatenate(values) for name, values in columns.items()}
+    def claim(self, folder: Path, row: Row, seed: int) -> None:
+        """Note what a folder holds.
 
-    def _refuse_others(self, folder: Path, row: Row, seed: int) -> None:
-        """Note what a folder holds, or refuse one that holds something else."""
-        budget = dataclasses.asdict(self.budget) | {"accelerator": self.accelerator}
-        about = {"config": dataclasses.asdict(row.config), "color": row.color, "seed": seed, "budget": budget}
+        Raises:
+            ValueError: it holds something else already.
+        """
+        about = {
+            "config": dataclasses.asdict(row.config),
+            "color": row.color,
+            "seed": seed,
+            "budget": dataclasses.asdict(self.budget),
+            "accelerator": self.accelerator,
+            **self.about(),
+        }
         text = json.dumps(about, indent=1, sort_keys=True) + "\n"
         note = folder / "about.json"
         if note.exists() and note.read_text(encoding="utf-8") != text:
@@ -195,15 +173,26 @@ class Bench:
         folder.mkdir(parents=True, exist_ok=True)
         note.write_text(text, encoding="utf-8")
 
-    @staticmethod
-    def _write(path: Path, arrays: dict[str, Any]) -> None:
-        partial_file = path.with_name(f".{path.name}")
-        with partial_file.open("wb") as file:
-            np.savez(file, **arrays)
-        partial_file.replace(path)
+
+def in_metres(joints_nl: Tensor, center: Tensor, cube: Tensor) -> DoubleArray:
+    """Normalised joints (B, 21, 3) in the camera's frame; center and cube (B, 3) m."""
+    joints = joints_nl * (cube[:, None] / 2) + center[:, None]
+    return np.asarray(joints.double().cpu().numpy())
 
 
-def _metres(joints_nl: Tensor, batch: CropBatch) -> DoubleArray:
-    """Normalised joints (B, 21, 3) in the camera's frame."""
-    joints = joints_nl * (batch.cube[:, None] / 2) + batch.center[:, None]
-    return np.asarray(joints.double().numpy())
+@torch.no_grad()
+def _errors(batches: Iterator[Poses]) -> dict[str, DoubleArray]:
+    columns: dict[str, list[DoubleArray]] = {name: [] for name in MEASURES}
+    for estimate, votes, truth in batches:
+        errors = pose_errors(estimate, truth)
+        for name in MEASURES[:3]:
+            columns[name].append(getattr(errors, name).mean(axis=1))
+        columns["first_votes"].append(pose_errors(votes, truth).absolute.mean(axis=1))
+    return {name: np.concatenate(values) for name, values in columns.items()}
+
+
+def _write(path: Path, arrays: dict[str, Any]) -> None:
+    partial = path.with_name(f".{path.name}")
+    with partial.open("wb") as file:
+        np.savez(file, **arrays)
+    partial.replace(path)

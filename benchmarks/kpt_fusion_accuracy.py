@@ -1,7 +1,7 @@
 """Every accuracy table of Keypoint-Fusion, by one command.
 
     python -m benchmarks.kpt_fusion_accuracy [--count 2000] [--dexycb ROOT] [--ho3d ROOT] [--out out/bench/kpt_fusion]
-    python -m benchmarks.kpt_fusion_accuracy --ablation [--size tiny] [--seeds 2] [--out out/bench/ablation]
+    python -m benchmarks.kpt_fusion_accuracy --ablation [--size probe] [--seeds 2] [--out out/bench/ablation]
 
 The first measures the shipped model: the whole pipeline on held-out synthetic frames, on the real frames of the folder
 `shared` where it is there, and, where a data set's folder is given, the paper's Tables 1 and 2. The second trains and
@@ -91,23 +91,28 @@ def ablate(options: argparse.Namespace, out: Path) -> Report | None:
     import torch
 
     from benchmarks import ablation_data
-    from benchmarks.ablation import BUDGETS, Bench
+    from benchmarks.ablation import BUDGETS
     from benchmarks.ablation_costs import costs
     from benchmarks.ablation_pictures import chart, crops
     from benchmarks.ablation_report import make_report
     from benchmarks.ablation_rows import rows
+    from benchmarks.ablation_stages import make_bench
 
     every = rows(options.size)
     torch.set_num_threads(options.threads)
     given = {"samples": options.samples, "trunk": options.trunk_samples, "crops": options.crops}
     budget = dataclasses.replace(BUDGETS[options.size], **{name: value for name, value in given.items() if value})
-    folders = ablation_data.make(out / "data", budget.crops, options.workers)
-    bench = Bench(options.size, *folders, out / options.size, budget, options.threads, options.accelerator)
+    folder = out / options.size
+    training, test = ablation_data.folders(folder / "data")
+    if not options.report:
+        ablation_data.make(folder / "data", budget.crops, options.workers)
+    bench = make_bench(options.size, training, test, folder, budget, options.threads, options.accelerator)
     results = _train_missing(bench, every, options)
     if not results:
         return None
     save_picture(out / "kpt_fusion_ablation.png", chart(results, options.size))
-    save_picture(out / "kpt_fusion_ablation_crops.jpg", crops(next(ablation_data.test_batches(bench.test, 32, True))))
+    if test.exists():
+        save_picture(out / "kpt_fusion_ablation_crops.jpg", crops(next(ablation_data.test_batches(test, 32, True))))
     return make_report(bench, results, costs(every, options.repeats))
 
 
@@ -142,7 +147,7 @@ def arguments() -> argparse.ArgumentParser:
     shipped.add_argument("--checkpoint", type=Path, metavar="FILE.pth", help="the authors', for the data sets")
     trained = parser.add_argument_group("ablation")
     trained.add_argument("--ablation", action="store_true", help="train and compare the paper's ablations")
-    trained.add_argument("--size", default="tiny", choices=("tiny", "lite", "r18", "convnext_t"))
+    trained.add_argument("--size", default="probe", choices=("probe", "tiny", "lite", "r18", "convnext_t"))
     trained.add_argument("--seeds", type=int, default=1, help="seeds of the two main rows (default: 1)")
     trained.add_argument("--samples", type=int, help="samples of each row (default: the size's)")
     trained.add_argument("--trunk-samples", type=int, help="samples of the depth branch before that")

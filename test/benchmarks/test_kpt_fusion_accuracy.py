@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from benchmarks import ablation_data, kpt_fusion_accuracy
 from benchmarks.ablation import Bench, Budget, Result
@@ -16,11 +17,12 @@ from benchmarks.ablation_costs import Cost
 from benchmarks.ablation_pictures import chart
 from benchmarks.ablation_report import difference, make_report
 from benchmarks.ablation_rows import FULL, SWITCHES, Row, base, rows
+from benchmarks.ablation_stages import make_bench
 from benchmarks.kpt_fusion_accuracy import Part, arguments, measure, parts
 from hand_pose_ros.networks.keypoint_fusion.config import ALL_PARTS
 from hand_pose_ros.training import checkpoints
 
-BUDGET = Budget(crops=16, test_crops=32, trunk=8, samples=8, batch_size=4, learning_rate=1e-3, average=0.5)
+BUDGET = Budget(crops=32, test_crops=32, trunk=8, samples=8, batch_size=4, learning_rate=1e-3, average=0.5)
 ROWS = {row.key: row for row in rows("tiny")}
 
 
@@ -49,13 +51,13 @@ def shard(folder: Path, count: int, seed: int) -> Path:
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data")
-    shard(folder / "train", 16, 0)
+    shard(folder / "train", 32, 0)
     shard(folder / "test", 32, 1)
     return folder
 
 
 def bench(data: Path, out: Path, budget: Budget = BUDGET) -> Bench:
-    return Bench("tiny", data / "train", data / "test", out, budget)
+    return make_bench("tiny", data / "train", data / "test", out, budget)
 
 
 def result(key: str, seed: int, errors: list[float]) -> Result:
@@ -78,7 +80,7 @@ def test_each_row_differs_from_the_full_one_in_what_it_is_called_after() -> None
 
 
 def test_an_unknown_size_is_refused() -> None:
-    with pytest.raises(ValueError, match="tiny or one of"):
+    with pytest.raises(ValueError, match="probe, tiny, "):
         base("huge")
 
 
@@ -87,6 +89,20 @@ def test_the_test_keeps_what_sensor_and_finder_do() -> None:
     assert (training.hole, training.depth_noise, training.center_std) == (test.hole, test.depth_noise, test.center_std)
     assert test.hole > 0 and training.no_color == test.no_color == 0
     assert [a.no_color for a in ablation_data.augmentations(color=False)] == [1.0, 1.0]
+
+
+def test_depth_is_lost_in_blots_and_equally_for_equal_seeds() -> None:
+    depth = torch.full((64, 128, 128), 0.5)
+    lost = ablation_data.lose_depth(depth, seed=3)
+    assert torch.equal(lost, ablation_data.lose_depth(depth, seed=3))
+    assert not torch.equal(lost, ablation_data.lose_depth(depth, seed=4))
+    share = (lost == 0).float().mean(dim=(1, 2))
+    assert float(share.max()) <= ablation_data.LOST and float(share.mean()) == pytest.approx(
+        ablation_data.LOST / 2, abs=0.06
+    )
+    edges = ((lost[:, :, 1:] == 0) != (lost[:, :, :-1] == 0)).float().mean()
+    assert float(edges) < 0.1, "single pixels, not blots"
+    assert set(lost.unique().tolist()) == {0.0, 0.5}
 
 
 def test_shards_beyond_those_asked_for_are_not_trained_on(tmp_path: Path) -> None:
@@ -126,6 +142,18 @@ def test_a_finished_row_is_kept_and_a_broken_off_one_goes_on(data: Path, tmp_pat
     again = bench(data, tmp_path).result(ROWS["stages-0"], 0)
     np.testing.assert_array_equal(again.absolute, whole.absolute)
     assert (tmp_path / "trunk-seed0" / "finished").exists() and trained
+
+
+def test_stages_are_compared_on_the_same_pose(data: Path, tmp_path: Path) -> None:
+    probe = {row.key: row for row in rows("probe")}
+    stages = make_bench("probe", data / "train", data / "test", tmp_path, dataclasses.replace(BUDGET, trunk=0))
+    made = {key: stages.result(probe[key], 0) for key in ("stages-0", FULL, "stages-1-no-color", "dense-1")}
+    for other in made.values():
+        np.testing.assert_array_equal(other.first_votes, made["stages-0"].first_votes)
+    np.testing.assert_array_equal(made["stages-0"].absolute, made["stages-0"].first_votes)
+    assert len({float(other.absolute.sum()) for other in made.values()}) == len(made), "a row is another row"
+    trained = checkpoints.read(tmp_path / f"{FULL}-seed0" / checkpoints.LAST)["state_dict"]
+    assert not [name for name in trained if "_branch" in name], "a branch is trained"
 
 
 def test_a_folder_of_another_budget_is_refused(data: Path, tmp_path: Path) -> None:
@@ -234,9 +262,8 @@ def test_the_reports_are_put_together(tmp_path: Path) -> None:
 
 
 def test_without_a_trained_row_there_is_nothing_to_report(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(ablation_data, "make", lambda *_: (data / "train", data / "test"))
     monkeypatch.setattr(sys, "argv", ["kpt_fusion_accuracy", "--ablation", "--report", "--out", str(tmp_path)])
     with pytest.raises(SystemExit):
         kpt_fusion_accuracy.main()
