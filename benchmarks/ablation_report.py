@@ -47,21 +47,30 @@ def make_report(bench: Bench, results: Sequence[Result], costs: Mapping[str, Cos
     ]
     if len(results) > len(by_key):
         tables.append(_seeds(results))
-    budget = bench.budget
-    notes = (
-        f"Size {bench.size}: the depth branch on {budget.trunk} samples alone, then each row on the same "
-        f"{budget.samples} in the same order, batches of {budget.batch_size}, of {budget.crops} distinct crops; "
-        f"measured on {_crops(results)} held-out crops. ± is half the 95 % interval over the test crops of the paired "
-        "difference; what another seed changes is not in it.",
-        "GFLOPs count two per multiply-add. ms: CPU time of one crop on one thread, all rows in turn, median.",
-    )
     data = {
         "size": bench.size,
-        "budget": dataclasses.asdict(budget),
+        "budget": dataclasses.asdict(bench.budget),
+        "about": bench.about(),
         "results": [_record(result, by_key.get(FULL)) for result in results],
         "costs": {key: dataclasses.asdict(cost) for key, cost in costs.items()},
     }
-    return Report("Keypoint-Fusion: ablation on synthetic hands", tuple(tables), data, notes)
+    return Report("Keypoint-Fusion: ablation on synthetic hands", tuple(tables), data, _notes(bench, results))
+
+
+def _notes(bench: Bench, results: Sequence[Result]) -> tuple[str, ...]:
+    budget = bench.budget
+    before = (
+        f"the depth branch on {budget.trunk} samples alone, then each row whole"
+        if budget.trunk
+        else "both branches of the shipped network as they are, then each row's stages"
+    )
+    return (
+        f"Size {bench.size}: {before} on the same {budget.samples} samples in the same order, batches of "
+        f"{budget.batch_size}, of {budget.crops} distinct crops; measured on {len(results[0].absolute)} held-out "
+        "crops. ± is half the 95 % interval over the test crops of the paired difference; what another seed changes is "
+        "not in it.",
+        "GFLOPs count two per multiply-add. ms: CPU time of one crop on one thread, all rows in turn, median.",
+    )
 
 
 def _table(title: str, keys: Sequence[str], results: Mapping[str, Result]) -> Table:
@@ -104,10 +113,6 @@ def _seeds(results: Sequence[Result]) -> Table:
     chosen = sorted((r for r in results if r.row.key in repeated), key=lambda r: (r.row.key, r.seed))
     rows = tuple((r.row.title, r.seed, *_errors(r)[1:]) for r in chosen)
     return Table("Seeds", ("network", "seed", "MPJPE mm", "root-relative", "PA", "first votes"), rows, 2)
-
-
-def _crops(results: Sequence[Result]) -> int:
-    return len(results[0].absolute)
 
 
 def _record(result: Result, full: Result | None) -> dict[str, Any]:
