@@ -1,0 +1,211 @@
+"""Handformer2T: a token per hand, a coarse pose, and refinement by what is seen at its joints (WACV 2024)."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from hand_pose_ros.networks.backbones.resnet import ResNetEncoder
+from hand_pose_ros.networks.handformer2t.config import HANDS, PATCH, SCALE_FLOOR, Handformer2TConfig
+from hand_pose_ros.networks.handformer2t.features import LevelFeatures, RandomChannels, keypoint_patches
+from hand_pose_ros.networks.handformer2t.layers import Attention, TokenLinear, TokenMLP
+from hand_pose_ros.networks.handformer2t.output import Handformer2TOutput
+from hand_pose_ros.skeleton import NUM_JOINTS
+
+# Colours as ImageNet's weights expect them.
+MEAN: Final = (0.485, 0.456, 0.406)
+DEVIATION: Final = (0.229, 0.224, 0.225)
+# Seeds of the draws of one level lie this far apart.
+_DRAW: Final = 1000
+
+
+class Prediction(NamedTuple):
+    """pose (B, 2, 21, 3) and scale (B, 2, 21) of one stage, and the tokens (B, T, d) they are read from."""
+
+    pose: Tensor
+    scale: Tensor
+    tokens: Tensor
+
+
+class TokenLayout:
+    """How joints are dealt to tokens: `tokens` in all, `joints` each; `separate` weight sets where hands differ.
+
+    Hand tokens have their own query MLPs and heads (paper); joint tokens share theirs, which is what Table 6's
+    parameters leave room for (fact sheet section 10).
+    """
+
+    def __init__(self, config: Handformer2TConfig) -> None:
+        hand = config.tokens == "hand"
+        self.tokens = HANDS if hand else HANDS * NUM_JOINTS
+        self.joints = NUM_JOINTS if hand else 1
+        self.separate = HANDS if hand else 1
+
+
+class PoseHead(nn.Module):
+    """Pose and scale from tokens (Eq. 12)."""
+
+    def __init__(self, layout: TokenLayout, channels: int) -> None:
+        super().__init__()
+        self.joints = layout.joints
+        self.mlp = TokenMLP(layout.separate, channels, channels, 4 * layout.joints)
+        # Near zero at first, as in residual log-likelihood estimation.
+        for weight in self.mlp.second.weight:
+            nn.init.xavier_uniform_(weight, gain=0.01)
+        nn.init.zeros_(self.mlp.second.bias)
+
+    def forward(self, tokens: Tensor) -> Prediction:
+        """tokens (B, T, d)."""
+        numbers = self.mlp(tokens)
+        batch = tokens.shape[0]
+        pose = numbers[..., : 3 * self.joints].reshape(batch, HANDS, NUM_JOINTS, 3)
+        score = numbers[..., 3 * self.joints :].reshape(batch, HANDS, NUM_JOINTS)
+        return Prediction(pose, SCALE_FLOOR + (1 - SCALE_FLOOR) * torch.sigmoid(score), tokens)
+
+
+class LevelTokens(nn.Module):
+    """Tokens of one level (Eqs. 2-6): its vector through an MLP per token, and learned places."""
+
+    def __init__(self, config: Handformer2TConfig, layout: TokenLayout, level: int) -> None:
+        super().__init__()
+        widths, channels = config.network_widths, config.channels
+        self.features = LevelFeatures(
+            widths.channels(level),
+            widths.cells(level),
+            widths.whole_channels[level],
+            config.elements(level),
+            (config.seed + level, config.seed + _DRAW + level),
+            config.feature_norm,
+        )
+        self.mlp = TokenMLP(layout.tokens, widths.lengths[level], channels, channels)
+        self.places = nn.Parameter(torch.empty(layout.tokens, channels).normal_(0, 0.02))
+
+    def forward(self, level: Tensor) -> tuple[Tensor, Tensor]:
+        """level (B, C, h, w) -> tokens with their places (B, T, d), channel means (B, C)."""
+        vector, pooled = self.features(level)
+        return self.mlp(vector[:, None]) + self.places, pooled
+
+
+class CoarsePredictor(nn.Module):
+    """Self-attention among the deepest level's tokens, then a pose (Eqs. 8-12)."""
+
+    def __init__(self, config: Handformer2TConfig, layout: TokenLayout) -> None:
+        super().__init__()
+        self.tokens = LevelTokens(config, layout, 0)
+        self.attention = nn.ModuleList(
+            Attention(config.channels, config.heads, config.residual) for _ in range(config.layers)
+        )
+        self.head = PoseHead(layout, config.channels)
+
+    def forward(self, level: Tensor) -> Prediction:
+        """level (B, C, h, w), the deepest."""
+        tokens, _ = self.tokens(level)
+        for layer in self.attention:
+            tokens = layer(tokens, tokens)
+        prediction: Prediction = self.head(tokens)
+        return prediction
+
+
+class Refiner(nn.Module):
+    """A shallower level's tokens, told the pose so far, and asked by what is seen at its joints (Eqs. 13-17)."""
+
+    def __init__(self, config: Handformer2TConfig, layout: TokenLayout, level: int) -> None:
+        super().__init__()
+        widths, channels = config.network_widths, config.channels
+        self.layout, self.delta, self.sampling = layout, config.delta, config.patch_sampling
+        self.keypoint_features = config.keypoint_features
+        self.tokens = LevelTokens(config, layout, level)
+        seen, inputs = widths.patch_channels[level - 1], widths.channels(level)
+        self.patch_channels = self._patch_channels(config, inputs, seen, level) if config.keypoint_features else None
+        self.pose_mlp = TokenMLP(1, 3 * layout.joints, channels, channels)
+        self.enhancer = Attention(channels, config.heads, config.residual)
+        patches = PATCH * layout.joints * seen if config.keypoint_features else 0
+        self.query_mlp = TokenMLP(layout.separate, patches + inputs, channels, channels)
+        self.fusion = Attention(channels, config.heads, config.residual)
+        self.head = PoseHead(layout, channels)
+
+    @staticmethod
+    def _patch_channels(config: Handformer2TConfig, inputs: int, seen: int, level: int) -> nn.Module:
+        if config.patch_channels == "learned":
+            return nn.Conv2d(inputs, seen, 1)
+        return RandomChannels(inputs, seen, config.seed + 2 * _DRAW + level)
+
+    def forward(self, level: Tensor, before: Tensor) -> Prediction:
+        """level (B, C, h, w); before (B, 2, 21, 3), the pose of the stage before, read without gradients."""
+        before = before.detach()
+        tokens, pooled = self.tokens(level)
+        tokens = tokens + self.pose_mlp(before.reshape(-1, self.layout.tokens, 3 * self.layout.joints))
+        tokens = self.enhancer(tokens, tokens)
+        queries = self.query_mlp(self.keypoint_guided(level, pooled, before))
+        prediction: Prediction = self.head(self.fusion(queries, tokens))
+        return prediction._replace(pose=before + prediction.pose) if self.delta else prediction
+
+    def keypoint_guided(self, level: Tensor, pooled: Tensor, pose: Tensor) -> Tensor:
+        """Patches of each token's joints (joint, channel, cell) and channel means: (B, T, inputs of the query MLP)."""
+        everywhere = pooled[:, None].expand(-1, self.layout.tokens, -1)
+        if self.patch_channels is None:
+            return everywhere
+        patches = keypoint_patches(self.patch_channels(level), pose[..., :2].flatten(1, 2), self.sampling)
+        return torch.cat((patches.reshape(patches.shape[0], self.layout.tokens, -1), everywhere), dim=2)
+
+
+class Handformer2T(nn.Module):
+    """See `Handformer2TConfig`. Flows are the loss's, not the network's."""
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, config: Handformer2TConfig | None = None) -> None:
+        super().__init__()
+        self.config = Handformer2TConfig() if config is None else config
+        config, widths = self.config, self.config.network_widths
+        layout = TokenLayout(config)
+        self.backbone = ResNetEncoder(
+            3, widths.backbone, widths.blocks, widths.stem_kernel, widths.stem, widths.bottleneck
+        )
+        for module in self.backbone.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        self.coarse = CoarsePredictor(config, layout)
+        self.refiners = nn.ModuleList(Refiner(config, layout, level) for level in range(1, config.stages))
+        self.presence = TokenLinear(HANDS, config.channels, 1) if config.presence else None
+        pair = HANDS * config.channels
+        self.relative_depth = TokenMLP(1, pair, config.channels, 1) if config.relative_depth else None
+        self.register_buffer("mean", torch.tensor(MEAN)[:, None, None], persistent=False)
+        self.register_buffer("deviation", torch.tensor(DEVIATION)[:, None, None], persistent=False)
+
+    def forward(self, image: Tensor) -> Handformer2TOutput:
+        """Both hands of a batch of crops.
+
+        Args:
+            image: (B, 3, crop, crop) RGB in 0..1; `config.network_widths.crop` is 256.
+
+        Raises:
+            ValueError: the image has another size: the drawn elements would be others.
+        """
+        self._check_size(image)
+        levels = self.backbone((image - self.mean) / self.deviation)
+        stages: list[Prediction] = [self.coarse(levels[3])]
+        for index, refiner in enumerate(self.refiners, start=1):
+            stages.append(refiner(levels[3 - index], stages[-1].pose))
+        presence, relative_depth = self._hands(stages[-1].tokens)
+        return Handformer2TOutput(
+            poses=torch.stack([stage.pose for stage in stages]),
+            scales=torch.stack([stage.scale for stage in stages]),
+            presence_logits=presence,
+            relative_depth=relative_depth,
+        )
+
+    def _hands(self, tokens: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        """Presence and relative depth from the last stage's tokens, a mean per hand where there are several."""
+        hands = tokens.reshape(tokens.shape[0], HANDS, -1, tokens.shape[2]).mean(dim=2)
+        presence = None if self.presence is None else self.presence(hands)[..., 0]
+        relative = None if self.relative_depth is None else self.relative_depth(hands.flatten(1)[:, None])[:, 0, 0]
+        return presence, relative
+
+    def _check_size(self, image: Tensor) -> None:
+        side = self.config.network_widths.crop
+        # While it is exported sizes are tensors, and the example's are right.
+        if not torch.onnx.is_in_onnx_export() and tuple(image.shape[1:]) != (3, side, side):
+            raise ValueError(f"image: expected (B, 3, {side}, {side}), got {tuple(image.shape)}; crop it to that size")
