@@ -103,7 +103,7 @@ class Ho3d(HandDataset):
         self.split, self.reading = split, reading or Reading()
         self._part = "evaluation" if split == "evaluation" else "train"
         self._folder = require_folder(root / self._part, f"HO-3D's part {self._part}", _REMEDY)
-        self._entries = _selected(_entries(root / f"{self._part}.txt"), split)
+        self._entries = select_entries(read_entries(root / f"{self._part}.txt", _REMEDY), split)
         if not self._entries:
             raise DatasetError(f"{root}: the split {split} is empty: {self._part}.txt names too few recordings")
         self.version = self._detected(version)
@@ -134,13 +134,13 @@ class Ho3d(HandDataset):
         return HandSample(
             dataset=self.name,
             key=key,
-            intrinsics=_camera(meta, source),
+            intrinsics=read_camera(meta, source),
             side=Side.RIGHT,
             rgb=read_color(color_file) if self.reading.color else None,
             depth=read_depth(folder / "depth" / f"{key.frame}.png") if self.reading.depth else None,
             joints=joints,
             wrist=wrist,
-            box=_box(meta, source),
+            box=read_box(meta, source),
             mano=optical_mano(meta, source) if whole else None,
         )
 
@@ -213,18 +213,20 @@ def read_rows(path: Path, count: int, points: int) -> FloatArray:
     return rows
 
 
-def _entries(path: Path) -> list[str]:
+def read_entries(path: Path, remedy: str) -> list[str]:
+    """The lines "ABF10/0000" of a split's list. Raises `DatasetError`, which ends with `remedy`."""
     try:
         lines = read_bytes(path).decode("ascii").split()
     except UnicodeDecodeError as error:
-        raise DatasetError(f"{path}: expected lines like ABF10/0000; {_REMEDY}") from error
+        raise DatasetError(f"{path}: expected lines like ABF10/0000; {remedy}") from error
     for line in lines:
         if not re.fullmatch(r"[A-Za-z0-9_-]+/\d+", line):
-            raise DatasetError(f"{path}: expected lines like ABF10/0000, got {line[:40]!r}; {_REMEDY}")
+            raise DatasetError(f"{path}: expected lines like ABF10/0000, got {line[:40]!r}; {remedy}")
     return lines
 
 
-def _selected(entries: list[str], split: str) -> list[str]:
+def select_entries(entries: list[str], split: str) -> list[str]:
+    """Those of "train" or "val", which share no recording; all of them for another split."""
     if split not in ("train", "val"):
         return entries
     captures = sorted({capture_of(entry.partition("/")[0]) for entry in entries})
@@ -232,14 +234,15 @@ def _selected(entries: list[str], split: str) -> list[str]:
     return [entry for entry in entries if (capture_of(entry.partition("/")[0]) in held_out) == (split == "val")]
 
 
-def _camera(meta: dict[str, Any], source: Path) -> Intrinsics:
+def read_camera(meta: dict[str, Any], source: Path) -> Intrinsics:
+    """The camera of a frame's labels. Raises `DatasetError`."""
     matrix = numbers(source, meta, "camMat", (3, 3)).astype(np.float64)
-    return Intrinsics(*(float(matrix[i, j]) for i, j in ((0, 0), (1, 1), (0, 2), (1, 2))), WIDTH, HEIGHT)
+    return Intrinsics(matrix[0, 0], matrix[1, 1], matrix[0, 2], matrix[1, 2], WIDTH, HEIGHT)
 
 
-def _box(meta: dict[str, Any], source: Path) -> BoundingBox | None:
-    """Evaluation files give the corners x0, y0, x1, y1."""
-    if meta.get("handBoundingBox") is None:
+def read_box(meta: dict[str, Any], source: Path, key: str = "handBoundingBox") -> BoundingBox | None:
+    """A hand's box, which evaluation files give by its corners x0, y0, x1, y1. Raises `DatasetError`."""
+    if meta.get(key) is None:
         return None
-    x0, y0, x1, y1 = (float(value) for value in numbers(source, meta, "handBoundingBox", (4,)))
+    x0, y0, x1, y1 = (float(value) for value in numbers(source, meta, key, (4,)))
     return BoundingBox(x0, y0, x1 - x0, y1 - y0)

@@ -97,6 +97,19 @@ class _Reader:
             if self.take(",]") == "]":
                 return
 
+    def members(self) -> Iterator[str]:
+        """The keys of the object that comes next; the caller reads the value behind each."""
+        self.take("{")
+        if self.peek() == "}":
+            self.take("}")
+            return
+        while True:
+            key = self.value()
+            self.take(":")
+            yield key
+            if self.take(",}") == "}":
+                return
+
 
 def array_items(path: Path) -> Iterator[Any]:
     """The elements of a file that holds one JSON array.
@@ -137,3 +150,18 @@ def object_items(path: Path, keys: tuple[str, ...]) -> Iterator[tuple[str, Any]]
     missing = [key for key in keys if key not in found]
     if missing:
         raise DatasetError(f"{path}: lacks {', '.join(missing)}; expected an annotation file in COCO's layout")
+
+
+def nested_items(path: Path) -> Iterator[tuple[str, str, Any]]:
+    """(outer key, inner key, value) of a file that holds one JSON object of objects, in the file's order.
+
+    Raises:
+        DatasetError: missing, cut off, or not an object of objects.
+    """
+    reader = _Reader(path)
+    try:
+        for outer in reader.members():
+            for inner in reader.members():
+                yield outer, inner, reader.value()
+    finally:
+        reader.close()

@@ -10,9 +10,13 @@ from hand_pose_ros.datasets.base import DatasetError, HandDataset, Reading
 from hand_pose_ros.datasets.coco_style import PACKINGS, CocoStyle
 from hand_pose_ros.datasets.dexycb import DexYcb
 from hand_pose_ros.datasets.files import require_folder
+from hand_pose_ros.datasets.hands_of_scenes import HandsOfScenes
 from hand_pose_ros.datasets.ho3d import Ho3d
+from hand_pose_ros.datasets.scenes import list_scene_splits, open_scenes
 
 NAMES: Final = ("dexycb", "ho3d")
+# Pictures of two hands, given here one hand at a time; `scenes.open_scenes` gives them whole.
+NAMES_OF_SCENES: Final = ("interhand", "h2o3d", "rhd")
 LAYOUTS: Final = ("auto", "official", "coco")
 # Edge of the crop's cube (m) in Keypoint-Fusion's experiments.
 CUBE_SIZES: Final = {"dexycb": dexycb.CUBE_SIZE, "ho3d": ho3d.CUBE_SIZE}
@@ -23,6 +27,8 @@ _MARK: Final = {"dexycb": "calibration", "ho3d": "train.txt"}
 
 def list_splits(name: str, layout: str = "official") -> tuple[str, ...]:
     """The splits of a data set in one of its layouts."""
+    if name in NAMES_OF_SCENES:
+        return list_scene_splits(name)
     _check(name, layout)
     if layout == "coco":
         return tuple(PACKINGS[name].splits)
@@ -42,18 +48,21 @@ def open_dataset(
     """A split as a sequence of `HandSample`: `len`, `[index]`, iteration; images are read when asked for.
 
     Args:
-        name: "dexycb" or "ho3d".
+        name: "dexycb" or "ho3d"; "interhand", "h2o3d" or "rhd", whose hands come one at a time.
         root: the data set's folder, or the one it lies in.
         split: DexYCB "s0_train" … "s3_test" (train, val, test); HO-3D "train", "val", "train_all", "evaluation"; the
-            COCO layout has train and test of DexYCB, and train_all, test, eval of HO-3D.
+            COCO layout has train and test of DexYCB, and train_all, test, eval of HO-3D; others see `list_splits`.
         layout: "official", "coco" (the authors' re-packed annotations), or "auto": official where its files are there.
         version: of HO-3D, 2 or 3; None tells it from the files.
-        mano_path: folder with your own MANO files; DexYCB's poses need it to become `HandSample.mano`.
+        mano_path: folder with your own MANO files; DexYCB's and InterHand2.6M's poses need it to
+            become `HandSample.mano`.
         reading: which images to read; default both.
 
     Raises:
         DatasetError: an unknown name or split, or the folder does not hold the data set.
     """
+    if name in NAMES_OF_SCENES:
+        return HandsOfScenes(open_scenes(name, root, split, mano_path=mano_path, reading=reading))
     _check(name, layout)
     folder = _resolve(name, Path(root).expanduser(), version)
     if layout == "auto":
@@ -78,7 +87,7 @@ def _layout_in(name: str, folder: Path) -> str:
 
 def _check(name: str, layout: str) -> None:
     if name not in NAMES:
-        raise DatasetError(f"expected a data set among {', '.join(NAMES)}, got {name!r}")
+        raise DatasetError(f"expected a data set among {', '.join(NAMES + NAMES_OF_SCENES)}, got {name!r}")
     if layout not in LAYOUTS:
         raise DatasetError(f"expected a layout among {', '.join(LAYOUTS)}, got {layout!r}")
 
