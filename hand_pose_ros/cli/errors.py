@@ -11,6 +11,7 @@ EXTRAS: Final = {
     "moderngl": "synthetic",
     "torch": "train",
     "onnx": "train",
+    "lightning": "train",
     "tensorboard": "tensorboard",
     "smplx": "dev",
 }

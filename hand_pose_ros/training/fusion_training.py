@@ -15,10 +15,10 @@ from hand_pose_ros.networks.keypoint_fusion.config import FusionParts, Widths
 from hand_pose_ros.training import checkpoints
 from hand_pose_ros.training.dataset_crops import DatasetCrops, open_splits
 from hand_pose_ros.training.errors import TrainingError
+from hand_pose_ros.training.fabric import share_of, world_size
 from hand_pose_ros.training.keypoint_fusion_module import KeypointFusionModule
 from hand_pose_ros.training.optimisation import Schedule
 from hand_pose_ros.training.plans import Plan, Source, plan
-from hand_pose_ros.training.processes import share_of, world_size
 from hand_pose_ros.training.recipes import fusion_recipe
 from hand_pose_ros.training.run import BatchSource, Data, RunSettings, train
 from hand_pose_ros.training.shards import Batch, ShardStream, refuse_same

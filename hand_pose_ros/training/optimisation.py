@@ -11,8 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from hand_pose_ros.training.average import WeightAverage
-from hand_pose_ros.training.errors import TrainingError
-from hand_pose_ros.training.precision import Precision, lower_precision
 
 # A validation value and the number of samples it is the mean of.
 Measured = tuple[float, float]
@@ -49,7 +47,7 @@ class Schedule:
 class AveragedModule(nn.Module):
     """Trains `network` and keeps its average; subclasses give `loss` and `evaluate`.
 
-    Calling it gives the loss of a batch, so that `DistributedDataParallel` may stand around it.
+    Calling it gives the loss of a batch, so that Fabric (and its DDP) may stand around it.
 
     Attributes:
         global_step: optimiser steps done before the one at hand; set by `run.train`.
@@ -82,22 +80,9 @@ class AveragedModule(nn.Module):
         return self._run[0]
 
     def heavy_parts(self) -> Sequence[nn.Module]:
-        """The parts of the network that may run in half precision; the rest and all losses stay in float32."""
+        """The parts of the network that may run in half precision while it is trained; the rest, all losses and
+        validation stay in float32."""
         return ()
-
-    def use_precision(self, precision: Precision) -> None:
-        """Run the heavy parts in half precision during training; validation stays in float32.
-
-        Raises:
-            TrainingError: this network has no parts that may.
-        """
-        if precision == "32":
-            return
-        parts = self.heavy_parts()
-        if not parts:
-            raise TrainingError(f"precision: expected '32' for {type(self).__name__}, got {precision!r}")
-        for part in parts:
-            lower_precision(part, precision)
 
     @abstractmethod
     def loss(self, batch: Any) -> dict[str, Tensor]:

@@ -9,6 +9,8 @@ from types import TracebackType
 from typing import Any, Generic, TypeVar
 
 import torch
+from lightning.fabric.utilities import move_data_to_device
+from lightning_utilities.core.apply_func import apply_to_collection
 
 Item = TypeVar("Item")
 _WAIT = 0.2  # seconds after which the thread looks whether it is to stop
@@ -68,9 +70,6 @@ class Prefetch(Generic[Item]):
 
 def to_device(value: Any, device: torch.device) -> Any:
     """Tensors in (named) tuples on a device; to a GPU through pinned memory, without waiting. The rest as it is."""
-    if isinstance(value, torch.Tensor):
-        return value if device.type == "cpu" else value.pin_memory().to(device, non_blocking=True)
-    if isinstance(value, tuple):
-        moved = [to_device(item, device) for item in value]
-        return type(value)(*moved) if hasattr(value, "_fields") else tuple(moved)
-    return value
+    if device.type == "cuda":
+        value = apply_to_collection(value, torch.Tensor, torch.Tensor.pin_memory)
+    return move_data_to_device(value, device)

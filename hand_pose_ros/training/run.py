@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -12,17 +12,16 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from torch.nn.parallel import DistributedDataParallel
+from lightning.fabric import Fabric
 from tqdm import tqdm
 
 from hand_pose_ros.training import checkpoints
 from hand_pose_ros.training.checkpoints import CheckpointState, load_averaged, save_weights
 from hand_pose_ros.training.errors import TrainingError
+from hand_pose_ros.training.fabric import Precision, launch
 from hand_pose_ros.training.journal import Journal
 from hand_pose_ros.training.optimisation import AveragedModule
-from hand_pose_ros.training.precision import Precision, scaler
 from hand_pose_ros.training.prefetch import Prefetch, to_device
-from hand_pose_ros.training.processes import Processes, processes
 from hand_pose_ros.training.shards import Batch
 
 __all__ = ["Assemble", "BatchSource", "RunSettings", "load_averaged", "save_weights", "train"]
@@ -111,30 +110,25 @@ def train(module: AveragedModule, data: Data, settings: RunSettings) -> Path:
             differs.
         TrainingError: the accelerator or the precision is not to be had here.
     """
+    fabric = launch(settings.accelerator, settings.precision, module.leaves_out)
     if settings.threads:
         torch.set_num_threads(settings.threads)
-    with processes(settings.accelerator) as group:
-        return _Training(module, data, settings, group).run()
+    return _Training(module, data, settings, fabric).run()
 
 
 class _Training:
-    def __init__(self, module: AveragedModule, data: Data, settings: RunSettings, group: Processes) -> None:
-        self.data, self.settings, self.group = data, settings, group
-        torch.backends.cudnn.benchmark = True  # all batches are of one shape
-        self.scaler = scaler(settings.precision, group.device)
-        self.module = module.to(group.device)
-        module.use_precision(settings.precision)
-        self.optimizer = module.optimizer()
-        self.start, self.best = 0, float("inf")
-        if data.validation_batches < group.world:
+    def __init__(self, module: AveragedModule, data: Data, settings: RunSettings, fabric: Fabric) -> None:
+        self.data, self.settings, self.fabric = data, settings, fabric
+        self.rank, self.world = fabric.global_rank, fabric.world_size
+        if data.validation_batches < self.world:
             raise TrainingError(
-                f"validation: expected a batch for each of {group.world} processes, got {data.validation_batches}"
+                f"validation: expected a batch for each of {self.world} processes, got {data.validation_batches}"
             )
+        torch.backends.cudnn.benchmark = True  # all batches are of one shape
+        self.module, self.start, self.best = module, 0, float("inf")
+        # Steps go through `model` (DDP, precision); `module` within it is measured and saved.
+        self.model, self.optimizer = fabric.setup(module, module.optimizer())
         self._begin()
-        self.model: torch.nn.Module = module
-        if group.world > 1:
-            devices = [group.device.index] if group.device.type == "cuda" else None
-            self.model = DistributedDataParallel(module, device_ids=devices, find_unused_parameters=module.leaves_out)
 
     def _begin(self) -> None:
         path = self.settings.out / checkpoints.LAST
@@ -142,17 +136,18 @@ class _Training:
             state = checkpoints.read(path)
             checkpoints.load_module(self.module, state, path)
             self.optimizer.load_state_dict(state["optimizer_states"][0])
-            self.scaler.load_state_dict(state["scaler"]) if state.get("scaler") else None
+            if state.get("scaler"):
+                self.fabric.strategy.precision.load_state_dict(state["scaler"])
             self.start, self.best = int(state["global_step"]), float(state.get("best", self.best))
         elif self.settings.initial is not None:
             checkpoints.load_weights(self.module, self.settings.initial)
 
     def run(self) -> Path:
-        settings, group = self.settings, self.group
-        _log.info("training from step %d of %d on %s", self.start, settings.steps, group.device)
-        journal = Journal(settings.out, self.start, settings.tensorboard) if group.first else None
+        settings, first = self.settings, self.fabric.is_global_zero
+        _log.info("training from step %d of %d on %s", self.start, settings.steps, self.fabric.device)
+        journal = Journal(settings.out, self.start, settings.tensorboard) if first else None
         # disable=None: no bar where standard error is no terminal.
-        hidden = None if settings.progress and group.first else True
+        hidden = None if settings.progress and first else True
         try:
             with tqdm(total=settings.steps, initial=self.start, unit="step", disable=hidden) as bar:
                 self._steps(journal, bar)
@@ -163,7 +158,7 @@ class _Training:
 
     def _steps(self, journal: Journal | None, bar: Any) -> None:
         settings = self.settings
-        numbered = self.data.training.batches(self.start * self.group.world + self.group.rank, self.group.world)
+        numbered = self.data.training.batches(self.start * self.world + self.rank, self.world)
         self.module.train()
         done = saved = self.start
         with Prefetch(numbered, self._assemble) as ready:
@@ -185,15 +180,14 @@ class _Training:
     def _descend(self, step: int, batch: Any) -> dict[str, torch.Tensor]:
         """One optimiser step."""
         # Dropout draws from the step's own numbers, whatever was drawn before.
-        torch.manual_seed(_mixed(self.settings.seed, step, self.group.rank))
+        torch.manual_seed(_mixed(self.settings.seed, step, self.rank))
         self.module.global_step = step
         schedule = self.module.schedule
         for parameters in self.optimizer.param_groups:
             parameters["lr"] = schedule.learning_rate * schedule.factor(step)
         terms: dict[str, torch.Tensor] = self.model(batch)
-        self.scaler.scale(terms["total"]).backward()  # type: ignore[no-untyped-call]
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
+        self.fabric.backward(terms["total"])
+        self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.module.average.update(self.module.network, step + 1)
         return {name: value.detach() for name, value in terms.items()}
@@ -201,7 +195,7 @@ class _Training:
     def _assemble(self, numbered: tuple[int, Batch]) -> Any:
         number, batch = numbered
         rng = np.random.default_rng((self.settings.seed, number))
-        return to_device(self.data.assemble(batch, rng), self.group.device)
+        return to_device(self.data.assemble(batch, rng), self.fabric.device)
 
     def _note(self, done: int, terms: dict[str, torch.Tensor], journal: Journal | None, bar: Any) -> None:
         if journal is None:
@@ -218,7 +212,7 @@ class _Training:
             for name, (value, weight) in self.module.evaluate(item).items():
                 total, weights = totals.get(name, (0.0, 0.0))
                 totals[name] = total + (value * weight if weight else 0.0), weights + weight
-        values = {f"val/{name}": value for name, value in self.group.means(totals).items()}
+        values = {f"val/{name}": value for name, value in self._means(totals).items()}
         if journal is not None:
             journal.write(done, values)
         _log.info("step %d: %s", done, ", ".join(f"{name} {value:.4g}" for name, value in values.items()))
@@ -227,23 +221,28 @@ class _Training:
             self.best = error
             self._save(done, checkpoints.BEST)
 
+    def _means(self, totals: Mapping[str, tuple[float, float]]) -> dict[str, float]:
+        """Means of (sum, weight) over all processes; names must be the same in all. Without weight: left out."""
+        pairs = torch.tensor([list(pair) for pair in totals.values()], dtype=torch.float64)
+        sums: Any = self.fabric.all_reduce(pairs, reduce_op="sum")
+        return {name: total / weight for name, (total, weight) in zip(totals, sums.tolist(), strict=True) if weight}
+
     def _validation_batches(self) -> Iterator[Any]:
-        rank, world = self.group.rank, self.group.world
-        share = len(range(rank, self.data.validation_batches, world))
-        numbered = self.data.validation.batches(rank, world)
+        share = len(range(self.rank, self.data.validation_batches, self.world))
+        numbered = self.data.validation.batches(self.rank, self.world)
         for number, batch in islice(numbered, share):
             rng = np.random.default_rng((self.settings.seed, number))
-            yield self.data.finish(to_device(self.data.assemble_validation(batch, rng), self.group.device))
+            yield self.data.finish(to_device(self.data.assemble_validation(batch, rng), self.fabric.device))
         if isinstance(numbered, Generator):
             numbered.close()
 
     def _time_is_over(self, done: int) -> bool:
-        if self.settings.minutes == 0 or (self.group.world > 1 and done % _ASK_EVERY):
+        if self.settings.minutes == 0 or (self.world > 1 and done % _ASK_EVERY):
             return False
-        return self.group.agree(self.settings.time_is_over)
+        return self.fabric.broadcast(self.settings.time_is_over)
 
     def _save(self, done: int, name: str) -> None:
-        if not self.group.first:
+        if not self.fabric.is_global_zero:
             return
         state: CheckpointState = {
             "global_step": done,
@@ -252,7 +251,8 @@ class _Training:
             "network": self.module.configuration(),
         }
         if name == checkpoints.LAST:
-            state |= {"optimizer_states": [self.optimizer.state_dict()], "scaler": self.scaler.state_dict()}
+            scaler = self.fabric.strategy.precision.state_dict()
+            state |= {"optimizer_states": [self.optimizer.state_dict()], "scaler": scaler}
         checkpoints.write(state, self.settings.out / name)
 
 

@@ -1,6 +1,6 @@
 """A training so small that it runs in a second: one number is learnt. Run as a program by tests that need processes.
 
-python toy_training.py SHARDS OUT STEPS [--interrupted STEP] [--rendered-by N]
+python toy_training.py SHARDS OUT STEPS [--interrupted STEP | --killed STEP]
 """
 
 from __future__ import annotations
@@ -8,13 +8,14 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import time
+import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
 
 from hand_pose_ros.datasets.synthetic.spec import SyntheticConfig
 from hand_pose_ros.datasets.synthetic.stream import CropStream
@@ -29,20 +30,29 @@ class Stopped(RuntimeError):
     """A training that ended without a last checkpoint, as a killed one does."""
 
 
+def stop() -> None:
+    """End a training with an error."""
+    raise Stopped
+
+
+def kill() -> None:
+    """End this process as the kernel or an impatient user does."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 class Line(AveragedModule):
-    """Fits y = 3 x, with dropout, so that every kind of randomness has a part. `until`: a step that is not done."""
+    """Fits y = 3 x, with dropout, so that every kind of randomness has a part. At step `until` it ends by `end`."""
 
     monitor = "error"
 
-    def __init__(self, schedule: Schedule, until: int | None = None) -> None:
+    def __init__(self, schedule: Schedule, until: int | None = None, end: Callable[[], None] = stop) -> None:
         torch.manual_seed(4)
         super().__init__(nn.Sequential(nn.Linear(1, 8), nn.Dropout(0.2), nn.Linear(8, 1)), schedule)
-        self.until = until
+        self.until, self.end = until, end
 
     def loss(self, batch: Any) -> dict[str, Tensor]:
         if self.global_step == self.until:
-            raise Stopped
-        time.sleep(float(os.environ.get("TOY_TRAINING_PAUSE", "0")))
+            self.end()
         return {"total": (self.run(batch) - 3 * batch).square().mean()}
 
     @torch.no_grad()
@@ -69,9 +79,11 @@ def fit(shards: Path, out: Path, steps: int, until: int | None = None, size: int
     return fit_on(data(shards, size), out, steps, until, **settings)
 
 
-def fit_on(given: Data, out: Path, steps: int, until: int | None = None, **settings: Any) -> Line:
+def fit_on(
+    given: Data, out: Path, steps: int, until: int | None = None, end: Callable[[], None] = stop, **settings: Any
+) -> Line:
     """Train on any data."""
-    module = Line(Schedule(steps=steps, learning_rate=0.05, warmup=2), until)
+    module = Line(Schedule(steps=steps, learning_rate=0.05, warmup=2), until, end)
     train(module, given, RunSettings(out, steps, validate_every=EVERY, accelerator="cpu", **settings))
     return module
 
@@ -82,23 +94,17 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("steps", type=int)
     parser.add_argument("--interrupted", type=int, help="first stop at this step, in another folder, then go on")
-    parser.add_argument("--rendered-by", type=int, help="train on crops rendered by so many processes")
+    parser.add_argument("--killed", type=int, help="train on rendered crops until this step")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    if options.rendered_by is not None:
-        fit_on(data(options.shards, 2, options.rendered_by), options.out, options.steps)
-        return
-    if options.interrupted:
-        # One group for all three trainings: gloo does not find its peers again in a second one.
-        distributed.init_process_group("gloo")
+    if options.killed:
+        fit_on(data(options.shards, 2, rendered_by=1), options.out, options.steps, options.killed, kill)
     # Two samples for each of two processes.
     fit(options.shards, options.out, options.steps, size=2)
-    if options.interrupted:
-        pieces = options.out.with_name("pieces")
-        with contextlib.suppress(Stopped):
-            fit(options.shards, pieces, options.steps, options.interrupted, size=2)
-        fit(options.shards, pieces, options.steps, size=2, resume=True)
-        distributed.destroy_process_group()
+    pieces = options.out.with_name("pieces")
+    with contextlib.suppress(Stopped):
+        fit(options.shards, pieces, options.steps, options.interrupted, size=2)
+    fit(options.shards, pieces, options.steps, size=2, resume=True)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from hand_pose_ros.networks.keypoint_fusion.config import FusionParts, KeypointF
 from hand_pose_ros.training import checkpoints, fusion_training  # noqa: E402
 from hand_pose_ros.training.crop_images import sample_crops, stored_crops  # noqa: E402
 from hand_pose_ros.training.errors import TrainingError  # noqa: E402
+from hand_pose_ros.training.fabric import launch  # noqa: E402
 from hand_pose_ros.training.fusion_training import FusionOptions, network_config, run_fusion, trained  # noqa: E402
 from hand_pose_ros.training.hand_crops import VALIDATION, CropBatch  # noqa: E402
 from hand_pose_ros.training.keypoint_fusion_module import KeypointFusionModule  # noqa: E402
@@ -59,11 +60,9 @@ def crops() -> CropBatch:
     return sample_crops(stored_crops(raw(), np.random.default_rng(0), VALIDATION))
 
 
-def module(precision: str = "32", **options: Any) -> KeypointFusionModule:
+def module(**options: Any) -> KeypointFusionModule:
     torch.manual_seed(0)
-    made = KeypointFusionModule(KeypointFusionConfig(widths=NARROW), Schedule(steps=10), **options)
-    made.use_precision(precision)  # type: ignore[arg-type]
-    return made.train()
+    return KeypointFusionModule(KeypointFusionConfig(widths=NARROW), Schedule(steps=10), **options).train()
 
 
 @pytest.fixture
@@ -143,9 +142,10 @@ def test_a_run_leaves_a_network_that_can_be_rebuilt(shards: tuple[str, Path], tm
 
 def test_half_precision_is_for_convolutions_only() -> None:
     batch = crops()
-    exact, mixed = module(), module("bf16-mixed")
-    terms, near = exact(batch), mixed(batch)
-    near["total"].backward()
+    exact, mixed = module(), module()
+    fabric = launch("cpu", "bf16-mixed", leaves_out=False)
+    terms, near = exact(batch), fabric.setup(mixed)(batch)
+    fabric.backward(near["total"])
     assert all(value.dtype == torch.float32 for value in near.values())
     assert near["total"].item() == pytest.approx(terms["total"].item(), rel=0.02)
     assert near["total"].item() != terms["total"].item()
