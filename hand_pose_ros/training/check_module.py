@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import cast
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from hand_pose_ros.networks.keypoint_fusion.check import HandCheck
@@ -18,6 +21,10 @@ class CheckModule(AveragedModule):
 
     def __init__(self, schedule: Schedule, compile_network: bool = False) -> None:
         super().__init__(HandCheck(), schedule, compile_network)
+
+    def heavy_parts(self) -> Sequence[nn.Module]:
+        """All convolutions."""
+        return (cast(HandCheck, self.network).layers,)
 
     def loss(self, batch: CheckBatch) -> dict[str, Tensor]:
         """Cross entropies of both logits."""

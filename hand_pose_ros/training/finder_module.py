@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +25,11 @@ class FinderModule(AveragedModule):
 
     def __init__(self, schedule: Schedule, compile_network: bool = False) -> None:
         super().__init__(HandFinderNet(), schedule, compile_network)
+
+    def heavy_parts(self) -> Sequence[nn.Module]:
+        """All convolutions but the last ones; centres are found in float32."""
+        net = cast(HandFinderNet, self.network)
+        return net.stem, net.down4, net.down8, net.down16, net.up8, net.up4
 
     def loss(self, batch: FinderBatch) -> dict[str, Tensor]:
         """Heat, side and centre loss."""

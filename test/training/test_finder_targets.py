@@ -7,7 +7,10 @@ import pytest
 import torch
 
 from hand_pose_ros.networks.hand_finder import CELLS_X, CELLS_Y, HandFinderNet
+from hand_pose_ros.training.fabric import launch
+from hand_pose_ros.training.finder_module import FinderModule
 from hand_pose_ros.training.finder_targets import FinderAugmentation, finder_batch, finder_loss
+from hand_pose_ros.training.optimisation import Schedule
 
 
 def batch_of_one(center: tuple[float, float, float], slot: int = 0, visible: float = 1.0) -> dict[str, np.ndarray]:
@@ -94,3 +97,17 @@ def test_a_perfect_answer_costs_next_to_nothing_and_learning_moves_towards_it() 
         center=batch.centers[0, 0].view(1, 3, 1, 1).expand_as(output.center),
     )
     assert all(float(term) < 1e-5 for term in finder_loss(sure, batch).values())
+
+
+def test_half_precision_changes_the_finder_s_loss_little_and_none_of_what_is_measured() -> None:
+    torch.manual_seed(0)
+    exact = FinderModule(Schedule(steps=10))
+    mixed = FinderModule(Schedule(steps=10))
+    mixed.start_from(exact.network.state_dict())
+    batch = finder_batch(batch_of_one((0.1, 0.0, 0.6)), np.random.default_rng(0), None)
+    terms = exact(batch)
+    near = launch("cpu", "bf16-mixed", leaves_out=False).setup(mixed)(batch)
+    assert all(value.dtype == torch.float32 for value in near.values())
+    assert near["total"].item() == pytest.approx(terms["total"].item(), rel=0.05)
+    assert near["total"].item() != terms["total"].item()
+    assert mixed.evaluate(batch) == exact.evaluate(batch)
