@@ -123,7 +123,7 @@ class InterHand(SceneDataset):
             depth=None,
             joints=self._joints(index, camera, valid),
             valid=valid,
-            present=pictures.hands[index],
+            present=pictures.hands[index].copy(),
             sides_known=bool(pictures.hands_known[index]),
             mano=self._mano(index, camera),
             box=BoundingBox(x, y, box_width, box_height),

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from hand_pose_ros.datasets.base import DatasetError
 from hand_pose_ros.datasets.files import numbers, read_bytes
-from hand_pose_ros.datasets.json_stream import nested_items, object_items
+from hand_pose_ros.datasets.json_stream import array_items, nested_items, object_items
 from hand_pose_ros.datasets.two_hands import HANDS
-from hand_pose_ros.types import BoolArray, FloatArray
+from hand_pose_ros.types import BoolArray, BoundingBox, FloatArray
 
 NUM_JOINTS: Final = 42
 # (right, left) by the data set's word.
@@ -205,6 +205,26 @@ def read_fits(path: Path) -> dict[FrameKey, tuple[FloatArray | None, FloatArray 
     return fits
 
 
+def read_root_depths(path: Path) -> dict[int, tuple[BoundingBox, FloatArray]]:
+    """RootNet's output by annotation id: the box, made square and widened already, and both wrists' depths (2,) metres.
+
+    The files are `rootnet_output/rootnet_interhand2.6m_output_<split>.json` of the download.
+
+    Raises:
+        DatasetError: the file is missing or another one.
+    """
+    depths = {}
+    for item in array_items(path):
+        identity = _mapping(item, path).get("annot_id")
+        if not isinstance(identity, int):
+            raise DatasetError(f"{path}: expected annot_id, bbox and abs_depth, got {', '.join(item) or 'nothing'}")
+        source = f"{path} annotation {identity}"
+        x, y, width, height = (float(value) for value in numbers(source, item, "bbox", (4,)))
+        both = numbers(source, item, "abs_depth", (2,)) * np.float32(1e-3)
+        depths[identity] = (BoundingBox(x, y, width, height), both)
+    return depths
+
+
 def _fit(hand: Any, source: str) -> FloatArray | None:
     if hand is None:
         return None
@@ -213,7 +233,9 @@ def _fit(hand: Any, source: str) -> FloatArray | None:
 
 def _mapping(item: Any, source: object) -> dict[str, Any]:
     if not isinstance(item, dict):
-        raise DatasetError(f"{source}: expected an object per frame, got {type(item).__name__}; fetch it anew")
+        raise DatasetError(
+            f"{source}: expected an object per frame or picture, got {type(item).__name__}; fetch it anew"
+        )
     return item
 
 

@@ -89,7 +89,7 @@ class Rhd(SceneDataset):
             joints=np.where(valid[..., None], self._xyz[index], np.float32(0)),
             valid=valid,
             present=present,
-            visible=self._visible[index],
+            visible=self._visible[index].copy(),
             hand_masks=_hand_masks(self._folder / "mask" / picture) if self.reading.color else None,
         )
 

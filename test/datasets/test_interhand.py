@@ -13,6 +13,7 @@ import toy_two_hands as toy
 
 from hand_pose_ros.datasets.base import DatasetError, Reading
 from hand_pose_ros.datasets.interhand import SPLITS, InterHand
+from hand_pose_ros.datasets.interhand_files import read_root_depths
 from hand_pose_ros.datasets.registry import list_splits, open_dataset
 from hand_pose_ros.datasets.scenes import open_scenes
 from hand_pose_ros.hand_model.model import HandModel
@@ -172,6 +173,23 @@ def test_a_damaged_sample_is_named(own: Path, damage: object, says: str) -> None
     data = InterHand(own, "test")
     with pytest.raises(DatasetError, match=says):
         data[0]
+
+
+def test_root_depths(tmp_path: Path) -> None:
+    path = tmp_path / "rootnet.json"
+    path.write_text(json.dumps([{"annot_id": 1234567, "bbox": [1, 2, 30.5, 30.5], "abs_depth": [900.0, 1250.0]}]))
+    box, depths = read_root_depths(path)[1234567]
+    assert box == BoundingBox(1, 2, 30.5, 30.5)
+    np.testing.assert_allclose(depths, [0.9, 1.25])
+    path.write_text('[{"annot_id": 3, "bbox": [1, 2, 3, 4]}]')
+    with pytest.raises(DatasetError, match="annotation 3: lacks abs_depth"):
+        read_root_depths(path)
+    path.write_text('[{"id": 1}]')
+    with pytest.raises(DatasetError, match="expected annot_id, bbox and abs_depth, got id"):
+        read_root_depths(path)
+    path.write_text("[1]")
+    with pytest.raises(DatasetError, match="object per"):
+        read_root_depths(path)
 
 
 def test_wrong_words(own: Path) -> None:
