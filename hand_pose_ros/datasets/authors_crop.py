@@ -180,7 +180,9 @@ def _sample(points: FloatArray, rng: np.random.Generator) -> FloatArray:
     if not count:
         return np.zeros((NUM_POINTS, 3), dtype=np.float32)
     if count >= NUM_POINTS:
-        return points[rng.choice(count, NUM_POINTS, replace=False)]
+        few: FloatArray = points[rng.choice(count, NUM_POINTS, replace=False)]
+        return few
     whole, rest = divmod(NUM_POINTS, count)
     index = np.concatenate([np.tile(np.arange(count), whole), rng.choice(count, rest, replace=False)])
-    return points[rng.permutation(index)]
+    repeated: FloatArray = points[rng.permutation(index)]
+    return repeated

@@ -149,11 +149,12 @@ class CocoStyle(HandDataset):
         path = self._path(index)
         _, width, height = self._images[int(self._image_ids[index])]
         box = self._boxes[index]
+        fx, fy, cx, cy = (float(value) for value in self._cameras[index])
         depth = self.root / self._packing.depth_path(path)
         return HandSample(
             dataset=self.name,
             key=self.key(index),
-            intrinsics=Intrinsics(*(float(value) for value in self._cameras[index]), width, height),
+            intrinsics=Intrinsics(fx, fy, cx, cy, width, height),
             side=Side.LEFT if self._left[index] else Side.RIGHT,
             rgb=read_color(self.root / path) if self.reading.color else None,
             depth=self._packing.read_depth(depth) if self.reading.depth else None,

@@ -53,7 +53,7 @@ def read_depth(path: Path) -> FloatArray:
 
 def to_optical(points: FloatArray) -> FloatArray:
     """Points (..., 3) from HO-3D's OpenGL camera to the optical frame; the same the other way."""
-    return (points * OPENGL_TO_OPTICAL).astype(np.float32)
+    return np.asarray(points * OPENGL_TO_OPTICAL, dtype=np.float32)
 
 
 def capture_of(sequence: str) -> str:

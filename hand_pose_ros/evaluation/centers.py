@@ -47,7 +47,7 @@ def given_center(sample: HandSample) -> FloatArray | None:
     if near.size:
         z = float(np.median(near))
     pixel = np.array([box.x + box.width / 2, box.y + box.height / 2])
-    return back_project(pixel, np.float64(z), sample.intrinsics).astype(np.float32)
+    return back_project(pixel, np.asarray(z), sample.intrinsics).astype(np.float32)
 
 
 class Predictor(Protocol):
