@@ -78,9 +78,9 @@ def keypoint_patches(level: Tensor, places: Tensor, mode: PatchSampling = "bilin
         (B, K, C, 9), cells row by row. Outside the map its border is repeated.
     """
     height, width = level.shape[2:]
-    step = torch.tensor([-1.0, 0.0, 1.0], device=places.device, dtype=places.dtype)
-    rows, columns = torch.meshgrid(step * (2 / height), step * (2 / width), indexing="ij")
-    offsets = torch.stack((columns.flatten(), rows.flatten()), dim=1)
+    # Row by row, one cell apart: 2 is the whole side for `grid_sample`.
+    cells = [(2 * x / width, 2 * y / height) for y in (-1, 0, 1) for x in (-1, 0, 1)]
+    offsets = torch.tensor(cells, device=places.device, dtype=places.dtype)
     grid = (2 * places[:, :, None] + offsets).to(level.dtype)
     sampled = functional.grid_sample(level, grid, mode=mode, padding_mode="border", align_corners=False)
     return sampled.transpose(1, 2)

@@ -13,6 +13,7 @@ class TokenLinear(nn.Module):
 
     def __init__(self, tokens: int, inputs: int, outputs: int) -> None:
         super().__init__()
+        self.shared = tokens == 1
         self.weight = nn.Parameter(torch.empty(tokens, inputs, outputs))
         self.bias = nn.Parameter(torch.empty(tokens, outputs))
         # As torch's Linear begins.
@@ -22,7 +23,7 @@ class TokenLinear(nn.Module):
 
     def forward(self, vectors: Tensor) -> Tensor:
         """(B, T, inputs), or (B, 1, inputs) that all tokens read -> (B, T, outputs)."""
-        if len(self.weight) == 1:
+        if self.shared:
             return vectors @ self.weight[0] + self.bias[0]
         return (vectors.transpose(0, 1) @ self.weight).transpose(0, 1) + self.bias
 
@@ -49,7 +50,7 @@ class Attention(nn.Module):
 
     def __init__(self, channels: int, heads: int, residual: bool) -> None:
         super().__init__()
-        self.heads = heads
+        self.heads, self.factor = heads, 1 / math.sqrt(channels / heads)
         self.query = nn.Linear(channels, channels)
         self.key = nn.Linear(channels, channels)
         self.value = nn.Linear(channels, channels)
@@ -59,9 +60,9 @@ class Attention(nn.Module):
     def forward(self, queries: Tensor, memory: Tensor) -> Tensor:
         """queries (B, T, d), memory (B, M, d) -> (B, T, d)."""
         query, key, value = self._split(self.query(queries)), self._split(self.key(memory)), self.value(memory)
-        scores = query @ key.transpose(2, 3) / math.sqrt(query.shape[3])
+        scores = self.factor * query @ key.transpose(2, 3)
         pooled = torch.softmax(scores, dim=3) @ self._split(value)
-        attended: Tensor = self.output(pooled.transpose(1, 2).flatten(2))
+        attended: Tensor = self.output(pooled.transpose(1, 2).reshape(queries.shape))
         return attended if self.norm is None else self.norm(queries + attended)
 
     def _split(self, tokens: Tensor) -> Tensor:

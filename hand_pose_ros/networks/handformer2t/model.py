@@ -143,10 +143,11 @@ class Refiner(nn.Module):
 
     def keypoint_guided(self, level: Tensor, pooled: Tensor, pose: Tensor) -> Tensor:
         """Patches of each token's joints (joint, channel, cell) and channel means: (B, T, inputs of the query MLP)."""
-        everywhere = pooled[:, None].expand(-1, self.layout.tokens, -1)
+        everywhere = torch.cat((pooled[:, None],) * self.layout.tokens, dim=1)
         if self.patch_channels is None:
             return everywhere
-        patches = keypoint_patches(self.patch_channels(level), pose[..., :2].flatten(1, 2), self.sampling)
+        places = pose.reshape(pose.shape[0], HANDS * NUM_JOINTS, 3)[..., :2]
+        patches = keypoint_patches(self.patch_channels(level), places, self.sampling)
         return torch.cat((patches.reshape(patches.shape[0], self.layout.tokens, -1), everywhere), dim=2)
 
 

@@ -1,0 +1,119 @@
+"""The network as one ONNX graph: from bytes of the crop to pixels and metres. No flows: those are the loss's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+
+from hand_pose_ros.networks.handformer2t.decode import Decoded, decode
+from hand_pose_ros.networks.handformer2t.model import Handformer2T
+
+# TensorRT 10 and ONNX Runtime 1.16 both read it; GridSample needs 16.
+OPSET: Final = 17
+INPUT_NAMES: Final = ("rgb",)
+_MEANING: Final[Mapping[str, str]] = {
+    "uv": "(1,2,21,2) float32 pixels of the crop, whole numbers at the middles of pixels; right, left",
+    "depth": "(1,2,21) float32 metres behind the hand's own wrist; right, left",
+    "uv_std": "(1,2,21) float32 pixels, one standard deviation of u and of v",
+    "depth_std": "(1,2,21) float32 metres, one standard deviation of depth",
+    "presence": "(1,2) float32 0..1 that the hand is there; right, left",
+    "wrist_depth": "(1,) float32 metres, how much farther the left wrist is than the right",
+}
+
+
+class DeployedHandformer2T(nn.Module):
+    """The network with its answers decoded.
+
+    Args:
+        network: trained; it is put into eval mode.
+        std_factor: of the standard deviations, measured on validation data (see `decode`).
+    """
+
+    def __init__(self, network: Handformer2T, std_factor: float = 1.0) -> None:
+        super().__init__()
+        self.network = network.eval()
+        self.std_factor = std_factor
+
+    def forward(self, rgb: Tensor) -> tuple[Tensor, ...]:
+        """rgb (B, crop, crop, 3) uint8 -> the fields of `Decoded` that the network has, in their order."""
+        return tuple(value for value in self.decoded(rgb) if value is not None)
+
+    def decoded(self, rgb: Tensor) -> Decoded:
+        """The same by name."""
+        image = rgb.permute(0, 3, 1, 2).to(torch.float32) / 255
+        return decode(self.network(image), self.network.config.network_widths.crop, self.std_factor)
+
+
+def output_names(network: Handformer2T) -> tuple[str, ...]:
+    """Names of what `DeployedHandformer2T.forward` returns."""
+    missing = set()
+    if network.presence is None:
+        missing.add("presence")
+    if network.relative_depth is None:
+        missing.add("wrist_depth")
+    return tuple(name for name in Decoded._fields if name not in missing)
+
+
+def example_input(network: Handformer2T) -> Tensor:
+    """A crop of the right shape and type."""
+    side = network.config.network_widths.crop
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(0, 255, (1, side, side, 3), dtype=torch.uint8, generator=generator)
+
+
+def export_onnx(network: Handformer2T, path: Path, metadata: Mapping[str, str], std_factor: float = 1.0) -> Path:
+    """Write the network (batch 1, opset 17, static shapes) with its metadata.
+
+    Args:
+        network: on the CPU; left in eval mode.
+        path: the .onnx file to write.
+        metadata: strings for the file (name, version, training command, measured error ...). Added here: the
+            inputs and outputs with units and the configuration.
+        std_factor: see `DeployedHandformer2T`.
+
+    Raises:
+        ImportError: the `onnx` package is missing.
+    """
+    try:
+        import onnx
+    except ImportError as error:
+        raise ImportError("export needs the package onnx; install hand_pose_ros[train]") from error
+    deployed = DeployedHandformer2T(network, std_factor).eval()
+    names = output_names(network)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with torch.no_grad():
+        torch.onnx.export(
+            deployed,
+            (example_input(network),),
+            str(path),
+            input_names=list(INPUT_NAMES),
+            output_names=list(names),
+            opset_version=OPSET,
+            dynamo=False,
+        )
+    model = onnx.load(str(path))
+    onnx.helper.set_model_props(model, {**_description(network, names, std_factor), **metadata})
+    model = onnx.shape_inference.infer_shapes(model)
+    onnx.checker.check_model(model)
+    onnx.save(model, str(path))
+    return path
+
+
+def _description(network: Handformer2T, names: tuple[str, ...], std_factor: float) -> dict[str, str]:
+    config = network.config
+    side = config.network_widths.crop
+    return {
+        "model": "handformer2t",
+        "size": config.size,
+        "tokens": config.tokens,
+        "token_size": str(config.channels),
+        "stages": str(config.stages),
+        "std_factor": str(std_factor),
+        "joint_order": "canonical: wrist, then thumb, index, middle, ring, little, each base to tip",
+        "input.rgb": f"(1,{side},{side},3) uint8 RGB crop of the hands",
+        **{f"output.{name}": _MEANING[name] for name in names},
+    }
