@@ -50,7 +50,7 @@ class FinderConfig:
 
     model: str = option("hand_finder", "Hand finder: a name from the zoo or a path to an .onnx file.")
     threshold: float = option(
-        0.35, "Score from which a peak is taken for a hand.", minimum=0.0, maximum=1.0, dynamic=True
+        0.3, "Score from which a peak is taken for a hand.", minimum=0.0, maximum=1.0, dynamic=True
     )
     period: int = option(
         5,
