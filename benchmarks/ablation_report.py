@@ -99,13 +99,14 @@ def _efficiency(size: str, results: Mapping[str, Result], costs: Mapping[str, Co
     for key in (*EFFICIENCY, "stages-2", "stages-3"):
         if key in costs:
             cost, result = costs[key], results.get(key)
-            error = None if result is None else 1e3 * float(result.absolute.mean())
+            errors: tuple[Cell, ...] = (None, None, None) if result is None else _errors(result)[1:4]
             figures = (cost.parameters / 1e3, cost.gflops, cost.milliseconds)
-            rows.append((titles[key], *figures, error, PUBLISHED_MS.get(key), PUBLISHED.get(key)))
+            rows.append((titles[key], *figures, *errors, PUBLISHED_MS.get(key), PUBLISHED.get(key)))
     columns = (
-        "network", "parameters k", "GFLOPs", "CPU ms", "MPJPE mm", "paper, ms on RTX 4090", "paper, DexYCB S0",
+        "network", "parameters k", "GFLOPs", "CPU ms", "MPJPE mm", "root-relative", "PA",
+        "paper, ms on RTX 4090", "paper, DexYCB S0",
     )  # fmt: skip
-    return Table("Efficiency (paper's Table 4)", columns, tuple(rows), (0, 0, 3, 1, 2, 2, 2))
+    return Table("Efficiency (paper's Table 4)", columns, tuple(rows), (0, 0, 3, 1, 2, 2, 2, 2, 2))
 
 
 def _seeds(results: Sequence[Result]) -> Table:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -115,8 +116,12 @@ class StagesModule(AveragedModule):
         return {"absolute_mm": (error, len(estimate))}
 
 
+@dataclass(frozen=True)
 class StageBench(Bench):
-    """Trains a row's stages."""
+    """Trains a row's stages, on the branches of `weights` (a file of size "lite") with this sha256."""
+
+    weights: Path = WEIGHTS
+    digest: str = ""
 
     def trained(self, row: Row, seed: int, folder: Path) -> tuple[AveragedModule, float]:
         """The row after its samples; without stages there is nothing to train."""
@@ -146,10 +151,10 @@ class StageBench(Bench):
 
     def about(self) -> dict[str, Any]:
         """Whose branches."""
-        return {"branches": hashlib.sha256(WEIGHTS.read_bytes()).hexdigest()}
+        return {"branches": self.digest}
 
     def _remembered(self, crops: Path, name: str, count: int, seed: int, augmentation: CropAugmentation) -> Path:
-        return remember(crops, self.out / "branches" / name, count, seed, augmentation)
+        return remember(self.weights, crops, self.out / "branches" / name, count, seed, augmentation)
 
 
 def recalled(batch: Batch, rng: np.random.Generator | None = None) -> Recalled:
@@ -157,12 +162,13 @@ def recalled(batch: Batch, rng: np.random.Generator | None = None) -> Recalled:
     return Recalled(**{name: torch.from_numpy(batch[name].astype(np.float32)) for name in Recalled._fields})
 
 
-def remember(crops: Path, out: Path, count: int, seed: int, augmentation: CropAugmentation) -> Path:
-    """Run the shipped network's branches over `count` crops, each varied once; what is there is kept."""
+def remember(weights: Path, crops: Path, out: Path, count: int, seed: int, augmentation: CropAugmentation) -> Path:
+    """Run the branches of `weights` over `count` crops, each varied once; what is there is kept."""
     folder = out / "crops-000000"
     if folder.exists():
         return out
-    network = _branches()
+    network = KeypointFusion(base("lite")).eval()
+    network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
     partial = out / ".partial"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -189,15 +195,21 @@ def _give(network: KeypointFusion, batch: CropBatch) -> Recalled:
     return Recalled(depth_map, depth_features, rgb_features, depth, *places)
 
 
-def _branches() -> KeypointFusion:
-    network = KeypointFusion(base("lite")).eval()
-    network.load_state_dict(torch.load(WEIGHTS, map_location="cpu", weights_only=True))
-    return network
-
-
 def make_bench(
-    size: str, training: Path, test: Path, out: Path, budget: Budget, threads: int = 1, accelerator: str = "cpu"
+    size: str,
+    training: Path,
+    test: Path,
+    out: Path,
+    budget: Budget,
+    threads: int = 1,
+    accelerator: str = "cpu",
+    weights: Path = WEIGHTS,
 ) -> Bench:
-    """The bench that a budget asks for, on folders of crop shards."""
-    kind = WholeBench if budget.trunk else StageBench
-    return kind(size, training, test, out, budget, threads, accelerator)
+    """The bench that a budget asks for, on folders of crop shards; `weights`: whose branches, if not trained.
+
+    Results on other weights lie in another folder, so that none are mixed.
+    """
+    if budget.trunk:
+        return WholeBench(size, training, test, out, budget, threads, accelerator)
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+    return StageBench(size, training, test, out / digest[:8], budget, threads, accelerator, weights, digest)

@@ -96,7 +96,7 @@ def ablate(options: argparse.Namespace, out: Path) -> Report | None:
     from benchmarks.ablation_pictures import chart, crops
     from benchmarks.ablation_report import make_report
     from benchmarks.ablation_rows import rows
-    from benchmarks.ablation_stages import make_bench
+    from benchmarks.ablation_stages import WEIGHTS, make_bench
 
     every = rows(options.size)
     torch.set_num_threads(options.threads)
@@ -106,7 +106,8 @@ def ablate(options: argparse.Namespace, out: Path) -> Report | None:
     training, test = ablation_data.folders(folder / "data")
     if not options.report:
         ablation_data.make(folder / "data", budget.crops, options.workers)
-    bench = make_bench(options.size, training, test, folder, budget, options.threads, options.accelerator)
+    weights = options.weights or WEIGHTS
+    bench = make_bench(options.size, training, test, folder, budget, options.threads, options.accelerator, weights)
     results = _train_missing(bench, every, options)
     if not results:
         return None
@@ -152,6 +153,7 @@ def arguments() -> argparse.ArgumentParser:
     trained.add_argument("--samples", type=int, help="samples of each row (default: the size's)")
     trained.add_argument("--trunk-samples", type=int, help="samples of the depth branch before that")
     trained.add_argument("--crops", type=int, help="distinct crops drawn for training")
+    trained.add_argument("--weights", type=Path, metavar="FILE.pt", help="probe: whose branches (default: the shipped)")
     trained.add_argument("--minutes", type=float, default=0.0, help="begin no row after so long; 0: never stop")
     trained.add_argument("--report", action="store_true", help="train nothing; tabulate what is kept")
     trained.add_argument("--threads", type=int, default=1, help="of torch in training (default: 1)")
@@ -173,7 +175,10 @@ def main() -> int:
         except subprocess.CalledProcessError as error:
             return error.returncode  # the command has said why
     else:
-        report = ablate(options, out)
+        try:
+            report = ablate(options, out)
+        except ValueError as error:
+            parser.error(str(error))
         if report is None:
             parser.error("--report: no row is trained yet; leave it out")
         paths = report.write(out, f"ablation_{options.size}")

@@ -17,7 +17,7 @@ from benchmarks.ablation_costs import Cost
 from benchmarks.ablation_pictures import chart
 from benchmarks.ablation_report import difference, make_report
 from benchmarks.ablation_rows import FULL, SWITCHES, Row, base, rows
-from benchmarks.ablation_stages import make_bench
+from benchmarks.ablation_stages import WEIGHTS, make_bench
 from benchmarks.kpt_fusion_accuracy import Part, arguments, measure, parts
 from hand_pose_ros.networks.keypoint_fusion.config import ALL_PARTS
 from hand_pose_ros.training import checkpoints
@@ -152,8 +152,19 @@ def test_stages_are_compared_on_the_same_pose(data: Path, tmp_path: Path) -> Non
         np.testing.assert_array_equal(other.first_votes, made["stages-0"].first_votes)
     np.testing.assert_array_equal(made["stages-0"].absolute, made["stages-0"].first_votes)
     assert len({float(other.absolute.sum()) for other in made.values()}) == len(made), "a row is another row"
-    trained = checkpoints.read(tmp_path / f"{FULL}-seed0" / checkpoints.LAST)["state_dict"]
+    trained = checkpoints.read(stages.out / f"{FULL}-seed0" / checkpoints.LAST)["state_dict"]
     assert not [name for name in trained if "_branch" in name], "a branch is trained"
+
+
+def test_results_on_other_weights_lie_elsewhere(data: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.pt"
+    torch.save({name: value + 0.01 for name, value in torch.load(WEIGHTS, weights_only=True).items()}, other)
+    budget = dataclasses.replace(BUDGET, trunk=0)
+    folders = (data / "train", data / "test", tmp_path / "out")
+    row = {row.key: row for row in rows("probe")}["stages-0"]
+    shipped, changed = (make_bench("probe", *folders, budget, weights=path) for path in (WEIGHTS, other))
+    assert not np.array_equal(shipped.result(row, 0).absolute, changed.result(row, 0).absolute)
+    assert shipped.has(row, 0) and shipped.about() != changed.about()
 
 
 def test_a_folder_of_another_budget_is_refused(data: Path, tmp_path: Path) -> None:
