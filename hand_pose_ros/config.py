@@ -67,7 +67,7 @@ class TrackingConfig:
 
     enabled: bool = option(True, "Crop at the last pose; false finds the hands anew in every frame.")
     min_score: float = option(
-        0.5,
+        0.7,
         "Below this network score the hand is lost and looked for again.",
         minimum=0.0,
         maximum=1.0,

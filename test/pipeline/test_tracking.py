@@ -45,7 +45,7 @@ class Step:
     ],
 )
 def test_how_a_track_lives_and_dies(steps: list[Step]) -> None:
-    tracker = Tracker(TrackingConfig())
+    tracker = Tracker(TrackingConfig(min_score=0.5))
     track = tracker.add(hand(), 0)
     assert track.state is TrackingState.DETECTED
     for step in steps:
@@ -118,7 +118,7 @@ def test_numbers_are_not_given_again_after_a_reset() -> None:
     ],
 )
 def test_one_hand_seen_twice_is_one_hand(hands: list[NetworkHand], kept: list[int]) -> None:
-    tracker = Tracker(TrackingConfig(min_separation=0.05))
+    tracker = Tracker(TrackingConfig(min_separation=0.05, min_score=0.5))
     for item in hands:
         tracker.add(item, 0)
     assert tracker.suppress_duplicates() == len(hands) - len(kept)
