@@ -46,6 +46,8 @@ _MAX_REMEMBERED: Final = 50
 
 # Between two looks at what the images' publishers offer (s).
 _ADAPT_PERIOD: Final = 0.5
+# Seconds that a signal's shutdown may take to reach the context.
+SIGNAL_GRACE: Final = 0.5
 
 
 class StartError(RuntimeError):
@@ -264,6 +266,18 @@ class HandPoseNode(LifecycleNode):  # type: ignore[misc]  # rclpy carries no typ
         return {**(self._pipeline.describe() if self._pipeline is not None else {}), "sync": sync}
 
 
+def _spin(node: HandPoseNode) -> None:
+    """Spin until the end; a signal that arrives while a message is taken shows as a RuntimeError of the taking."""
+    try:
+        rclpy.spin(node)
+    except RuntimeError:
+        deadline = time.monotonic() + SIGNAL_GRACE
+        while node.context.ok() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        if node.context.ok():
+            raise
+
+
 def main(args: list[str] | None = None) -> None:
     """Run the node until it is told to end; the exit status is 1 where it could not start or broke."""
     rclpy.init(args=args)
@@ -273,7 +287,7 @@ def main(args: list[str] | None = None) -> None:
         if node.config.autostart:
             node.start()
         with until_shutdown(node.context):
-            rclpy.spin(node)
+            _spin(node)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     except (ConfigError, StartError) as error:
