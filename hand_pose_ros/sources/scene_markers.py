@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hand_pose_ros.geometry.wrist import matrix_to_quaternion, wrist_rotation
-from hand_pose_ros.skeleton import BONES, FINGERS, JOINT_NAMES, WRIST, Side
+from hand_pose_ros.skeleton import BONES, FINGERS, JOINT_NAMES, NUM_JOINTS, WRIST, Side
 from hand_pose_ros.sources.scene_messages import (
     Make,
     header_of,
@@ -39,6 +39,13 @@ _WHITE: Final = (1.0, 1.0, 1.0)
 _BONE_WIDTH: Final = 0.006
 _JOINT_SIZE: Final = 0.009
 _TEXT_SIZE: Final = 0.025
+_AXIS_WIDTH: Final = 0.004
+_AXIS_COLORS: Final = ((0.9, 0.2, 0.2), (0.2, 0.8, 0.2), (0.3, 0.4, 1.0))  # x red, y green, z blue
+_OBJECT_COLOR: Final = (0.6, 0.6, 0.9)
+# The spheres of a list share one size, and a marker per joint would cost rclpy 5 ms for two hands: standard deviations
+# are rounded to steps of this factor, so that a radius is at most 12 % wrong.
+_STD_STEP: Final = 1.25
+_STD_ALPHA: Final = 0.25
 _ABOVE: Final = np.array([0.0, -0.03, 0.0])  # up in an optical frame, so that the text does not cover the hand
 _IDENTITY: Final = (0.0, 0.0, 0.0, 1.0)
 # visualization_msgs/Marker constants.
@@ -46,19 +53,25 @@ _ADD, _DELETE_ALL = 0, 3
 _CUBE, _LINE_LIST, _SPHERE_LIST, _TEXT, _TRIANGLE_LIST = 1, 5, 7, 9, 11
 
 
-def marker_array(make: Make, scene: Scene, faces: Mapping[Side, NDArray[Any]] | None = None) -> Any:
-    """MarkerArray: bones, joints and label of each hand, its mesh where `faces` (F, 3) are given, boxes of objects.
+def marker_array(
+    make: Make, scene: Scene, faces: Mapping[Side, NDArray[Any]] | None = None, uncertainty: bool = True
+) -> Any:
+    """MarkerArray: bones, joints and label of each hand, its mesh where `faces` (F, 3) are given; objects.
 
-    Begins with DELETEALL, so that what was shown before goes.
+    With `uncertainty`, a sphere around each joint whose radius is one standard deviation. Of each object: its box, axes
+    and name. Begins with DELETEALL, so that what was shown before goes.
     """
     header = header_of(make, scene.stamp_ns, scene.frame_id)
     markers = [make("visualization_msgs/msg/Marker", header=header, action=_DELETE_ALL)]
     for index, hand in enumerate(scene.hands):
         markers += [_bones(make, hand, header, index), _joints(make, hand, header, index)]
         markers.append(_label(make, hand, header, index))
+        if uncertainty:
+            markers += _uncertainty(make, hand, header, index)
         if faces is not None and hand.vertices is not None:
             markers.append(_mesh(make, hand, header, index, faces[hand.side]))
-    markers += [_box(make, item, header, index) for index, item in enumerate(scene.objects)]
+    for index, item in enumerate(scene.objects):
+        markers += _object(make, item, header, index)
     return make("visualization_msgs/msg/MarkerArray", markers=markers)
 
 
@@ -75,23 +88,24 @@ def mesh_markers(make: Make, scene: Scene, faces: Mapping[Side, NDArray[Any]]) -
 def transforms(make: Make, scene: Scene, prefix: str = "", joints: bool = False) -> Any:
     """TFMessage of wrists, on request of every joint, and of objects.
 
-    Of two hands of one side the one with the higher score is taken: frame names are unique.
+    Of two hands of one side, or objects of one name, the one with the higher score is taken: frame names are unique.
     """
-    best: dict[Side, HandEstimate] = {}
-    for hand in scene.hands:
-        if hand.side not in best or hand.score > best[hand.side].score:
-            best[hand.side] = hand
     frames = []
-    for hand in best.values():
+    for hand in surest_hands(scene).values():
         wrist = wrist_frame(hand.side, prefix)
         frames.append(_stamped(make, scene, scene.frame_id, wrist, hand.wrist.position, hand.wrist.quaternion))
         if joints:
             frames += _joint_frames(make, scene, hand, prefix)
-    for item in scene.objects:
+    objects = {object_frame(item.name, prefix): item for item in sorted(scene.objects, key=lambda item: item.score)}
+    for frame, item in objects.items():
         rotation = matrix_to_quaternion(item.rotation.astype(np.float64))
-        frame = object_frame(item.name, prefix)
         frames.append(_stamped(make, scene, scene.frame_id, frame, item.translation, rotation))
     return make("tf2_msgs/msg/TFMessage", transforms=frames)
+
+
+def surest_hands(scene: Scene) -> dict[Side, HandEstimate]:
+    """Of each side that is there, the hand with the highest score."""
+    return {hand.side: hand for hand in sorted(scene.hands, key=lambda hand: hand.score)}
 
 
 def wrist_frame(side: Side, prefix: str = "") -> str:
@@ -122,12 +136,12 @@ def _color(make: Make, rgb: tuple[float, float, float], alpha: float = 1.0) -> A
     return make("std_msgs/msg/ColorRGBA", r=rgb[0], g=rgb[1], b=rgb[2], a=alpha)
 
 
-def _joint_colors(make: Make, hand: HandEstimate) -> list[Any]:
+def _joint_colors(make: Make, hand: HandEstimate, alpha: float = 1.0) -> list[Any]:
     """Of the 21 joints: the finger's colour, white for the wrist, grey where a joint is not to be relied on."""
-    colors = [_color(make, _WHITE)]
+    colors = [_color(make, _WHITE, alpha)]
     for finger in range(len(FINGERS)):
-        colors += [_color(make, FINGER_COLORS[finger])] * 4
-    grey = _color(make, (0.5, 0.5, 0.5), 0.4)
+        colors += [_color(make, FINGER_COLORS[finger], alpha)] * 4
+    grey = _color(make, (0.5, 0.5, 0.5), 0.4 * alpha)
     return [color if valid else grey for color, valid in zip(colors, hand.joint_valid.tolist(), strict=True)]
 
 
@@ -180,9 +194,35 @@ def _mesh(make: Make, hand: HandEstimate, header: Any, index: int, faces: NDArra
     )
 
 
-def _box(make: Make, item: ObjectEstimate, header: Any, index: int) -> Any:
-    look = {"pose": object_pose(make, item), "color": _color(make, (0.6, 0.6, 0.9), 0.5)}
-    return _marker(make, header, f"object_{item.name}", index, _CUBE, item.extent.tolist(), **look)
+def _uncertainty(make: Make, hand: HandEstimate, header: Any, index: int) -> list[Any]:
+    """Translucent spheres, a list per size; an uncertainty of 0 or less says nothing and is not shown."""
+    namespace, colors = f"{hand.side.value}_std", _joint_colors(make, hand, _STD_ALPHA)
+    corners = points(make, hand.joints)
+    known = np.flatnonzero(hand.joint_std > 0)
+    steps = np.rint(np.log(hand.joint_std[known].astype(np.float64)) / np.log(_STD_STEP)).astype(np.int64)
+    lists = []
+    for number, step in enumerate(np.unique(steps).tolist()):
+        joints = known[steps == step].tolist()
+        size = (2 * _STD_STEP**step,) * 3
+        given = {"points": [corners[j] for j in joints], "colors": [colors[j] for j in joints]}
+        lists.append(_marker(make, header, namespace, NUM_JOINTS * index + number, _SPHERE_LIST, size, **given))
+    return lists
+
+
+def _object(make: Make, item: ObjectEstimate, header: Any, index: int) -> list[Any]:
+    """Its box, its axes (as long as the box reaches) and its name."""
+    place, middle = object_pose(make, item), points(make, np.zeros((1, 3)))[0]
+    ends = points(make, np.diag(item.extent.astype(np.float64)) / 2)
+    colors = [_color(make, color) for color in _AXIS_COLORS for _ in range(2)]
+    above = item.translation.astype(np.float64) + _ABOVE - (0.0, float(item.extent.max()) / 2, 0.0)
+    look = {"pose": place, "color": _color(make, _OBJECT_COLOR, 0.5)}
+    axes = {"pose": place, "points": [point for end in ends for point in (middle, end)], "colors": colors}
+    name = {"pose": pose(make, above, _IDENTITY), "text": f"{item.name} {item.score:.2f}"}
+    return [
+        _marker(make, header, "objects", index, _CUBE, item.extent.tolist(), **look),
+        _marker(make, header, "object_axes", index, _LINE_LIST, (_AXIS_WIDTH, 0.0, 0.0), **axes),
+        _marker(make, header, "object_labels", index, _TEXT, (0.0, 0.0, _TEXT_SIZE), **name),
+    ]
 
 
 def _joint_frames(make: Make, scene: Scene, hand: HandEstimate, prefix: str) -> list[Any]:

@@ -95,10 +95,12 @@ def test_markers() -> None:
         "left_bones",
         "left_joints",
         "left_label",
+        "left_std",
         "left_mesh",
         "right_bones",
         "right_joints",
         "right_label",
+        "right_std",
     ]
     bones = shown["left_bones"]
     assert len(bones.points) == len(bones.colors) == 2 * len(BONES)
@@ -111,6 +113,45 @@ def test_markers() -> None:
     assert all(marker.pose.orientation.w == 1.0 for marker in array.markers[1:])
     assert len({(marker.ns, marker.id) for marker in array.markers}) == len(array.markers)
     serialize(array)
+
+
+@given(st.lists(st.floats(0.0, 0.2), min_size=21, max_size=21))
+def test_every_known_uncertainty_is_a_sphere_of_about_its_size(std: list[float]) -> None:
+    hand = replace(TWO.hands[0], joint_std=np.array(std, dtype=np.float32))
+    array = marker_array(make, replace(TWO, hands=(hand,)))
+    spheres = [marker for marker in array.markers if marker.ns == "left_std"]
+    drawn = {(p.x, p.y, p.z): marker.scale.x / 2 for marker in spheres for p in marker.points}
+    expected = {tuple(map(float, hand.joints[j])): hand.joint_std[j] for j in range(21) if hand.joint_std[j] > 0}
+    assert drawn.keys() == expected.keys()
+    for place, radius in drawn.items():
+        assert radius == pytest.approx(float(expected[place]), rel=0.12)
+    assert all(marker.scale.x == marker.scale.y == marker.scale.z for marker in spheres)
+    assert all(len(marker.points) == len(marker.colors) for marker in spheres)
+    assert len({marker.id for marker in spheres}) == len(spheres)
+    assert "left_std" not in {m.ns for m in marker_array(make, TWO, uncertainty=False).markers}
+
+
+def test_an_object_is_a_box_with_axes_and_its_name() -> None:
+    (item,) = SCENE.objects
+    shown = {marker.ns: marker for marker in marker_array(make, SCENE).markers if marker.ns.startswith("object")}
+    box, axes, label = shown["objects"], shown["object_axes"], shown["object_labels"]
+    np.testing.assert_allclose([box.scale.x, box.scale.y, box.scale.z], item.extent)
+    turn = box.pose.orientation
+    rotation = quaternion_to_matrix(np.array([turn.x, turn.y, turn.z, turn.w]))
+    np.testing.assert_allclose(rotation, item.rotation, atol=1e-6)
+    assert axes.pose == box.pose
+    ends = np.array([[p.x, p.y, p.z] for p in axes.points[1::2]])
+    np.testing.assert_allclose(ends, np.diag(item.extent) / 2, atol=1e-7)
+    assert label.text == "box/1 0.50"
+    assert label.pose.position.y < item.translation[1] - item.extent.max() / 2, "above the box: y points down"
+
+
+def test_of_two_objects_of_one_name_tf_has_the_surer() -> None:
+    (item,) = SCENE.objects
+    other = replace(item, score=0.9, translation=np.array([0.3, 0, 0.5], dtype=np.float32))
+    for objects in ((item, other), (other, item)):
+        (frame,) = transforms(make, Scene(1, "f", (), objects)).transforms
+        assert frame.transform.translation.x == pytest.approx(0.3)
 
 
 def test_transforms_take_joints_back_to_the_camera() -> None:
