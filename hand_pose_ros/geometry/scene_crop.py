@@ -1,0 +1,71 @@
+"""Square windows of the colour image that hold one hand or two: what the networks of two hands see.
+
+A window of side s pixels about (x, y) is the whole crop: crop = (image - (x, y)) * size / s + (size - 1) / 2, so that
+the outer edges of the pixels lie on each other (integer pixels are pixel centres).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import cv2
+import numpy as np
+
+from hand_pose_ros.types import ByteArray, DoubleArray
+
+# Keypoint Transformer's loaders widen the box of what is to be seen by this factor.
+WINDOW_MARGIN: Final = 1.25
+# A smaller window shows nothing that a network could use.
+MIN_SIDE: Final = 8.0
+
+
+@dataclass(frozen=True)
+class Window:
+    """A square of the image: middle (x, y) and side in pixels; it may reach beyond the image."""
+
+    x: float
+    y: float
+    side: float
+
+    def matrix(self, size: int) -> DoubleArray:
+        """The affine map (3, 3) image pixel -> pixel of a crop of `size` x `size`."""
+        scale = size / self.side
+        half = (size - 1) / 2
+        return np.array([[scale, 0.0, half - scale * self.x], [0.0, scale, half - scale * self.y], [0.0, 0.0, 1.0]])
+
+    def to_image(self, uv: DoubleArray, size: int) -> DoubleArray:
+        """Crop pixels (..., 2) as image pixels."""
+        middle = np.array([self.x, self.y])
+        return np.asarray((uv - (size - 1) / 2) * (self.side / size) + middle)
+
+    def share_inside(self, pixels: DoubleArray) -> float:
+        """Which part of image pixels (N, 2) lies in the window."""
+        inside = np.abs(pixels - (self.x, self.y)) <= self.side / 2
+        return float(inside.all(axis=1).mean())
+
+    def cut(self, image: ByteArray, out: ByteArray) -> None:
+        """Sample the window bilinearly into `out` (size, size, 3); outside the image it is 0."""
+        size = out.shape[0]
+        cv2.warpAffine(
+            image,
+            self.matrix(size)[:2],
+            (size, size),
+            dst=out,
+            flags=cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_CONSTANT,
+            borderValue=0,
+        )
+
+
+def window_around(pixels: DoubleArray, margin: float = WINDOW_MARGIN) -> Window:
+    """The window of `margin` times the longer edge of the box around pixels (N, 2), about the box's middle.
+
+    Raises:
+        ValueError: no pixels, or some are not finite.
+    """
+    if not len(pixels) or not np.isfinite(pixels).all():
+        raise ValueError(f"window: expected finite pixels, got {len(pixels)} of which some are not finite")
+    low, high = pixels.min(axis=0), pixels.max(axis=0)
+    x, y = (low + high) / 2
+    return Window(float(x), float(y), max(MIN_SIDE, margin * float((high - low).max())))
