@@ -31,7 +31,8 @@ from hand_pose_ros.networks.keypoint_fusion import KeypointFusion, KeypointFusio
 from hand_pose_ros.networks.keypoint_fusion.authors import AuthorsKeypointFusion
 from hand_pose_ros.networks.keypoint_fusion.authors.export import DeployedAuthors
 from hand_pose_ros.networks.keypoint_fusion.config import PRESETS
-from hand_pose_ros.networks.keypoint_fusion.export import DeployedKeypointFusion, example_inputs, write_graph
+from hand_pose_ros.networks.keypoint_fusion.export import OUTPUT_NAMES, DeployedKeypointFusion, example_inputs
+from hand_pose_ros.networks.onnx_file import write_graph
 
 # Fact sheet of the published code: GFLOP by the same counter, live parameters in millions.
 PUBLISHED = {"r18": (4.13, 28.70), "convnext_t": (8.85, 67.12)}
@@ -103,9 +104,8 @@ def _onnx(network: nn.Module, given: Mapping[str, Tensor], path: Path) -> Callab
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(
-        str(write_graph(network, path, {})), options, providers=["CPUExecutionProvider"]
-    )
+    write_graph(network, path, example_inputs(), OUTPUT_NAMES, {})
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     path.unlink()
     feed = {name: value.numpy() for name, value in given.items()}
     return lambda: session.run(None, feed)

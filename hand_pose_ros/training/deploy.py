@@ -14,12 +14,13 @@ from torch import Tensor
 
 from hand_pose_ros import __version__
 from hand_pose_ros.engines.zoo import sha256
-from hand_pose_ros.networks.hand_finder import HandFinderGraph, HandFinderNet
+from hand_pose_ros.networks.hand_finder import HEIGHT, WIDTH, HandFinderGraph, HandFinderNet
 from hand_pose_ros.networks.keypoint_fusion import KeypointFusion
 from hand_pose_ros.networks.keypoint_fusion.authors import AuthorsKeypointFusion
 from hand_pose_ros.networks.keypoint_fusion.authors.export import export_authors
 from hand_pose_ros.networks.keypoint_fusion.check import HandCheck
-from hand_pose_ros.networks.keypoint_fusion.export import OPSET, export_onnx
+from hand_pose_ros.networks.keypoint_fusion.export import export_onnx
+from hand_pose_ros.networks.onnx_file import write_graph
 from hand_pose_ros.skeleton import WRIST
 from hand_pose_ros.training.finder_module import look, summary
 from hand_pose_ros.training.finder_targets import finder_batch
@@ -152,27 +153,14 @@ def export_finder(
     network: HandFinderNet, path: Path, about: Mapping[str, str], validation: ShardStream | None = None
 ) -> None:
     """Write the hand finder as ONNX (batch 1) with its card; `validation`: frame shards to measure it on."""
-    import onnx
-
     about = {**about, **(finder_figures(network, validation) if validation is not None else {})}
-
-    graph = HandFinderGraph(network.cpu().eval()).eval()
-    picture = torch.zeros(1, 120, 160, 3, dtype=torch.uint8), torch.zeros(1, 120, 160), torch.ones(1, 4)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with torch.no_grad():
-        torch.onnx.export(
-            graph,
-            picture,
-            str(path),
-            input_names=["rgb", "depth", "intrinsics"],
-            output_names=["heatmap", "center"],
-            opset_version=OPSET,
-            dynamo=False,
-        )
-    model = onnx.load(str(path))
-    onnx.helper.set_model_props(model, {"model": "hand_finder", "version": __version__, **about})
-    onnx.checker.check_model(model)
-    onnx.save(model, str(path))
+    picture = {
+        "rgb": torch.zeros(1, HEIGHT, WIDTH, 3, dtype=torch.uint8),
+        "depth": torch.zeros(1, HEIGHT, WIDTH),
+        "intrinsics": torch.ones(1, 4),
+    }
+    metadata = {"model": "hand_finder", "version": __version__, **about}
+    write_graph(HandFinderGraph(network.cpu()), path, picture, ["heatmap", "center"], metadata)
     write_card(path, about)
 
 

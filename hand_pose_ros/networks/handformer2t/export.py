@@ -11,10 +11,8 @@ from torch import Tensor, nn
 
 from hand_pose_ros.networks.handformer2t.decode import Decoded, decode
 from hand_pose_ros.networks.handformer2t.model import Handformer2T
+from hand_pose_ros.networks.onnx_file import write_graph
 
-# TensorRT 10 and ONNX Runtime 1.16 both read it; GridSample needs 16.
-OPSET: Final = 17
-INPUT_NAMES: Final = ("rgb",)
 _MEANING: Final[Mapping[str, str]] = {
     "uv": "(1,2,21,2) float32 pixels of the crop, whole numbers at the middles of pixels; right, left",
     "depth": "(1,2,21) float32 metres behind the hand's own wrist; right, left",
@@ -78,29 +76,10 @@ def export_onnx(network: Handformer2T, path: Path, metadata: Mapping[str, str], 
     Raises:
         ImportError: the `onnx` package is missing.
     """
-    try:
-        import onnx
-    except ImportError as error:
-        raise ImportError("export needs the package onnx; install hand_pose_ros[train]") from error
-    deployed = DeployedHandformer2T(network, std_factor).eval()
     names = output_names(network)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with torch.no_grad():
-        torch.onnx.export(
-            deployed,
-            (example_input(network),),
-            str(path),
-            input_names=list(INPUT_NAMES),
-            output_names=list(names),
-            opset_version=OPSET,
-            dynamo=False,
-        )
-    model = onnx.load(str(path))
-    onnx.helper.set_model_props(model, {**_description(network, names, std_factor), **metadata})
-    model = onnx.shape_inference.infer_shapes(model)
-    onnx.checker.check_model(model)
-    onnx.save(model, str(path))
-    return path
+    about = {**_description(network, names, std_factor), **metadata}
+    deployed = DeployedHandformer2T(network, std_factor)
+    return write_graph(deployed, path, {"rgb": example_input(network)}, names, about)
 
 
 def _description(network: Handformer2T, names: tuple[str, ...], std_factor: float) -> dict[str, str]:

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,12 +16,9 @@ from hand_pose_ros.networks.keypoint_fusion.config import CROP_SIZE
 from hand_pose_ros.networks.keypoint_fusion.coords import CropGeometry, to_camera
 from hand_pose_ros.networks.keypoint_fusion.model import KeypointFusion
 from hand_pose_ros.networks.keypoint_fusion.preprocess import normalise_depth, normalise_rgb
+from hand_pose_ros.networks.onnx_file import write_graph
 from hand_pose_ros.skeleton import NUM_JOINTS
 
-if TYPE_CHECKING:
-    import onnx
-
-OPSET: Final = 17
 INPUT_NAMES: Final = ("rgb", "depth", "center", "crop_matrix", "cube", "intrinsics")
 OUTPUT_NAMES: Final = ("joints", "joint_std", "score", "side")
 # Inputs and outputs as they stand in every file's metadata.
@@ -141,49 +138,8 @@ def export_onnx(
         ImportError: the `onnx` package is missing.
     """
     deployed = DeployedKeypointFusion(network, std_scale, std_bias, check)
-    return write_graph(deployed, path, {**_description(network), **metadata})
-
-
-def write_graph(deployed: nn.Module, path: Path, metadata: Mapping[str, str]) -> Path:
-    """Write a module with the inputs and outputs of `DeployedKeypointFusion` as ONNX, with exactly this metadata.
-
-    Raises:
-        ImportError: the `onnx` package is missing.
-    """
-    try:
-        import onnx
-    except ImportError as error:
-        raise ImportError("export needs the package onnx; install hand_pose_ros[train]") from error
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with torch.no_grad():
-        torch.onnx.export(
-            deployed.eval(),
-            tuple(example_inputs().values()),
-            str(path),
-            input_names=list(INPUT_NAMES),
-            output_names=list(OUTPUT_NAMES),
-            opset_version=OPSET,
-            dynamo=False,
-        )
-    model = onnx.load(str(path))
-    _keep_inputs(model)
-    onnx.helper.set_model_props(model, dict(metadata))
-    onnx.checker.check_model(model)
-    onnx.save(model, str(path))
-    return path
-
-
-def _keep_inputs(model: onnx.ModelProto) -> None:
-    """All inputs stay, in order, where a network does not read one (depth only: the colour): one contract for all."""
-    import onnx
-
-    present = {item.name: item for item in model.graph.input}
-    for name, value in example_inputs().items():
-        if name not in present:
-            kind = onnx.TensorProto.UINT8 if value.dtype == torch.uint8 else onnx.TensorProto.FLOAT
-            present[name] = onnx.helper.make_tensor_value_info(name, kind, list(value.shape))
-    del model.graph.input[:]
-    model.graph.input.extend(present[name] for name in INPUT_NAMES)
+    about = {**_description(network), **metadata}
+    return write_graph(deployed, path, example_inputs(), OUTPUT_NAMES, about)
 
 
 def _description(network: KeypointFusion) -> dict[str, str]:

@@ -13,10 +13,9 @@ from hand_pose_ros.networks.keypoint_transformer.config import CROP_SIZE
 from hand_pose_ros.networks.keypoint_transformer.decode import Decoded, decode
 from hand_pose_ros.networks.keypoint_transformer.model import KeypointTransformer
 from hand_pose_ros.networks.keypoint_transformer.peaks import graph_keypoints
+from hand_pose_ros.networks.onnx_file import write_graph
 from hand_pose_ros.skeleton import WRIST
 
-OPSET: Final = 17
-INPUT_NAMES: Final = ("rgb",)
 _MEANING: Final[Mapping[str, str]] = {
     "joints": "(1,2,21,3) float32 metres from the hand's own wrist, camera axes; right, left",
     "uv": "(1,2,21,2) float32 pixels of the crop; right, left",
@@ -109,29 +108,9 @@ def export_onnx(
     Raises:
         ImportError: the `onnx` package is missing.
     """
-    try:
-        import onnx
-    except ImportError as error:
-        raise ImportError("export needs the package onnx; install hand_pose_ros[train]") from error
     deployed = DeployedKeypointTransformer(network, hand_layers).eval()
     names = output_names(deployed)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with torch.no_grad():
-        torch.onnx.export(
-            deployed,
-            (example_input(),),
-            str(path),
-            input_names=list(INPUT_NAMES),
-            output_names=list(names),
-            opset_version=OPSET,
-            dynamo=False,
-        )
-    model = onnx.load(str(path))
-    onnx.helper.set_model_props(model, {**_description(network, names), **metadata})
-    model = onnx.shape_inference.infer_shapes(model)
-    onnx.checker.check_model(model)
-    onnx.save(model, str(path))
-    return path
+    return write_graph(deployed, path, {"rgb": example_input()}, names, {**_description(network, names), **metadata})
 
 
 def _description(network: KeypointTransformer, names: tuple[str, ...]) -> dict[str, str]:

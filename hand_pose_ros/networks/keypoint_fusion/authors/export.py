@@ -16,12 +16,14 @@ from hand_pose_ros.networks.keypoint_fusion.coords import CropGeometry, pixel_gr
 from hand_pose_ros.networks.keypoint_fusion.export import (
     INTERFACE,
     MIN_STD,
+    OUTPUT_NAMES,
     DeployedHand,
+    example_inputs,
     weights_sha256,
-    write_graph,
 )
 from hand_pose_ros.networks.keypoint_fusion.model import spread
 from hand_pose_ros.networks.keypoint_fusion.preprocess import normalise_depth, normalise_rgb
+from hand_pose_ros.networks.onnx_file import write_graph
 from hand_pose_ros.skeleton import KPT_FUSION_TO_CANONICAL
 
 POINTS: Final = 1024
@@ -135,4 +137,4 @@ def export_authors(
         **describe,
         **metadata,
     }
-    return write_graph(DeployedAuthors(network, check), path, about)
+    return write_graph(DeployedAuthors(network, check), path, example_inputs(), OUTPUT_NAMES, about)
