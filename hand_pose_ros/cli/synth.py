@@ -25,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for kind, text in (
         ("crops", "crops around one hand, for the pose network"),
         ("frames", "whole small frames, for the hand finder"),
+        ("scenes", "crops around one hand or two that meet, with what they hold, for the two-hand networks"),
     ):
         chosen = kinds.add_parser(kind, help=text, description=text[0].upper() + text[1:] + ".")
         chosen.add_argument("--out", type=Path, required=True, help="folder of the shards; whole ones there are kept")

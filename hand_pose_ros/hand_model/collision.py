@@ -7,6 +7,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from hand_pose_ros.skeleton import BONES, TIPS
+
 Array = NDArray[np.float32]
 
 # Bones as joints of the 21 in MANO's order with tips (thumb 16, index 17, middle 18, ring 19, little 20), and radii in
@@ -73,3 +75,24 @@ def segment_distance(a: Array, b: Array, c: Array, d: Array) -> Array:
     s = np.clip((uv * t - uw) / np.maximum(uu, 1e-12), 0.0, 1.0)
     gap = w + s[..., None] * u - t[..., None] * v
     return np.asarray(np.sqrt((gap * gap).sum(-1)))
+
+
+# Balls along a bone, 8 mm apart at most.
+_STEPS: Final = 5
+_FROM, _TO = np.array(BONES).T
+# Bone j - 1 ends at joint j; the first of each finger lies in the palm.
+_BALL_RADII: Final = np.array([r for row in _RADII for r in (_PALM_RADIUS, *row)], dtype=np.float32)
+
+
+def balls(joints: Array) -> tuple[Array, Array]:
+    """A hand as balls along its bones: centres (N, 3) and radii (N,) for joints (21, 3) in canonical order.
+
+    For tests against other things; of the palm only what lies along its bones.
+    """
+    start, end = joints[_FROM], joints[_TO].copy()
+    tips = np.asarray(TIPS) - 1
+    along = end[tips] - start[tips]
+    end[tips] -= along * (_BALL_RADII[tips, None] / np.linalg.norm(along, axis=-1, keepdims=True))
+    share = np.linspace(0.0, 1.0, _STEPS, dtype=np.float32)[:, None, None]
+    centres = start + share * (end - start)
+    return np.asarray(centres.reshape(-1, 3)), np.tile(_BALL_RADII, _STEPS)

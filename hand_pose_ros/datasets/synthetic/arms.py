@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -64,6 +65,31 @@ def plan_hand(
     pose: FloatArray = yield PoseWish(draw_candidates(rng, poses))
     if side is Side.LEFT:
         pose = mirror_pose(pose)
+    return (yield from plan_posed(rng, side, place, pose, sample_arm(rng, side, stretched)))
+
+
+@dataclass(frozen=True)
+class Arm:
+    """How a hand and its forearm lie: unit vector wrist -> `elbow` (3,), and the rotations (3, 3) of both."""
+
+    elbow: DoubleArray
+    forearm: DoubleArray
+    hand: DoubleArray
+
+    def mirrored(self, normal: DoubleArray) -> Arm:
+        """The other hand's arm, as a mirror with this unit normal (3,) shows it."""
+        mirror = np.eye(3) - 2.0 * np.outer(normal, normal)
+        # The models are mirrored along their own x.
+        other = np.array([-1.0, 1.0, 1.0])
+        return Arm(mirror @ self.elbow, mirror @ self.forearm * other, mirror @ self.hand * other)
+
+    def turned(self, rotation: DoubleArray) -> Arm:
+        """The arm turned by a rotation (3, 3) of the camera's axes."""
+        return Arm(rotation @ self.elbow, rotation @ self.forearm, rotation @ self.hand)
+
+
+def sample_arm(rng: np.random.Generator, side: Side, stretched: bool = False) -> Arm:
+    """Any arm, with its wrist bent."""
     elbow_direction = sample_elbow_direction(rng, stretched)
     # Rest pose: fingers along -x, so the forearm leaves along +x (left hands: the other way round); palm -y; flexion
     # turns about z, deviation about y.
@@ -72,8 +98,21 @@ def plan_hand(
     flexion = min(max(rng.normal(0.0, 0.35), -1.1), 1.1)
     deviation = min(max(rng.normal(0.0, 0.15), -0.4), 0.4)
     rotation = forearm_frame @ rotation_about(2, flexion) @ rotation_about(1, deviation)
-    orient = cv2.Rodrigues(rotation)[0].reshape(3).astype(np.float32)
-    posed: PosedHand = yield HandWish(side, orient, pose, sample_betas(rng), forearm_frame, place)
+    return Arm(elbow_direction, forearm_frame, rotation)
+
+
+def plan_posed(
+    rng: np.random.Generator,
+    side: Side,
+    place: DoubleArray,
+    pose: FloatArray,
+    arm: Arm,
+    like: HandTruth | None = None,
+) -> Plan[HandTruth]:
+    """A hand with this pose (45,) and arm; `like` is the other hand of the same person: equal shape and skin."""
+    orient = cv2.Rodrigues(arm.hand)[0].reshape(3).astype(np.float32)
+    betas = sample_betas(rng) if like is None else like.mano.betas
+    posed: PosedHand = yield HandWish(side, orient, pose, betas, arm.forearm, place)
     length = float(rng.uniform(0.2, 0.29))
     return HandTruth(
         side=side,
@@ -81,8 +120,8 @@ def plan_hand(
         vertices=posed.vertices,
         surface=posed.surface,
         mano=posed.mano,
-        skin=sample_skin(rng),
-        elbow=(posed.joints[0] + length * elbow_direction).astype(np.float32),
+        skin=sample_skin(rng) if like is None else like.skin,
+        elbow=(posed.joints[0] + length * arm.elbow).astype(np.float32),
     )
 
 

@@ -104,10 +104,10 @@ def _object(
     material = sample_material(rng, 2.0 * float(half.max()))
     taper = float(rng.uniform(0.7, 1.3)) if shape in (Shape.CYLINDER, Shape.CUP) else 1.0
     truth = ObjectTruth(shape, rotation.astype(np.float32), centre.astype(np.float32), (2.0 * half).astype(np.float32))
-    return _place(shape, rotation, centre, half, material, label, taper), truth
+    return solid(shape, rotation, centre, half, material, label, taper), truth
 
 
-def _place(
+def solid(
     shape: Shape,
     rotation: DoubleArray,
     centre: DoubleArray,
@@ -132,7 +132,7 @@ def occluder(rng: np.random.Generator, hand: HandTruth) -> Primitive:
     half = rng.uniform(0.006, 0.04, 3) * centre[2] / target[2]
     shape = (Shape.BOX, Shape.CAPSULE, Shape.SPHERE)[int(rng.integers(3))]
     half[2] = rng.uniform(0.02, 0.12)
-    return _place(shape, random_rotation(rng), centre, half, sample_material(rng), Label.OTHER)
+    return solid(shape, random_rotation(rng), centre, half, sample_material(rng), Label.OTHER)
 
 
 def clutter(rng: np.random.Generator, near: DoubleArray, count: int) -> list[Primitive]:
@@ -152,7 +152,7 @@ def clutter(rng: np.random.Generator, near: DoubleArray, count: int) -> list[Pri
         shape = CLUTTER[shape_index]
         if shape is not Shape.BOX:
             half[1] = half[0]
-        parts.append(_place(shape, random_rotation(rng), centre, half, sample_material(rng, 0.15), Label.OTHER))
+        parts.append(solid(shape, random_rotation(rng), centre, half, sample_material(rng, 0.15), Label.OTHER))
     return parts
 
 

@@ -128,7 +128,7 @@ def sense(
     return np.asarray(cv2.resize(noisy, (camera.width, camera.height), interpolation=cv2.INTER_NEAREST))
 
 
-def _resolution(color: ByteArray, camera: Intrinsics, native: float) -> ByteArray:
+def limit_detail(color: ByteArray, camera: Intrinsics, native: float) -> ByteArray:
     """Colour with no more detail than a camera of focal length `native` px gives."""
     if native >= camera.fx:
         return color
@@ -137,7 +137,7 @@ def _resolution(color: ByteArray, camera: Intrinsics, native: float) -> ByteArra
     return np.asarray(cv2.resize(small, (camera.width, camera.height), interpolation=cv2.INTER_LINEAR))
 
 
-def _outside(camera: Intrinsics, whole: Intrinsics) -> tuple[BoolArray, BoolArray]:
+def outside(camera: Intrinsics, whole: Intrinsics) -> tuple[BoolArray, BoolArray]:
     """Columns and rows of a crop that lie outside the picture of the whole camera."""
     u = (np.arange(camera.width) - camera.cx) / camera.fx * whole.fx + whole.cx
     v = (np.arange(camera.height) - camera.cy) / camera.fy * whole.fy + whole.cy
@@ -152,8 +152,8 @@ def _look_at(
     rendered: Rendered = yield PictureWish(spec, camera)
     native = spec.camera.fx * (1.0 if rng.random() < 0.7 else 1.6)
     depth = sense(rendered, rng, sample_sensor(rng, config.sensor), camera, native)
-    color = _resolution(rendered.color, camera, native)
-    columns, rows = _outside(camera, spec.camera)
+    color = limit_detail(rendered.color, camera, native)
+    columns, rows = outside(camera, spec.camera)
     for image in (color, depth, rendered.depth, rendered.mask):
         image[:, columns] = 0
         image[rows] = 0

@@ -41,7 +41,7 @@ def sample_camera(rng: np.random.Generator) -> Intrinsics:
     return Intrinsics(focal, focal * aspect, float(cx), float(cy), 640, 480)
 
 
-def _sample_place(rng: np.random.Generator, camera: Intrinsics, config: SyntheticConfig) -> DoubleArray:
+def sample_place(rng: np.random.Generator, camera: Intrinsics, config: SyntheticConfig) -> DoubleArray:
     """Where a hand is: wholly in the picture if there is room, or (share `config.partial`) across a border."""
     z = float(rng.uniform(config.min_distance, config.max_distance))
     metre = camera.fx / z
@@ -88,7 +88,7 @@ def plan_hands(
     """One or two hands; `first` is the side of the one that is placed in the picture (None: either)."""
     side = first or (Side.RIGHT if rng.random() < 0.5 else Side.LEFT)
     poses = WIDE_GRIPS if story.gripping else ()
-    hands = [(yield from plan_hand(rng, side, _sample_place(rng, camera, config), poses, story.stretched))]
+    hands = [(yield from plan_hand(rng, side, sample_place(rng, camera, config), poses, story.stretched))]
     if rng.random() < config.second_hand:
         for _ in range(4):
             second = yield from plan_hand(rng, side.other, _second_place(rng, hands[0]))
@@ -132,13 +132,21 @@ def _surroundings(
         if held is not None:
             primitives.append(held[0])
             objects.append(held[1])
+    primitives += around(rng, hands, config, story.stretched)
+    return hide_some(rng, primitives, config.dark), objects
+
+
+def around(
+    rng: np.random.Generator, hands: tuple[HandTruth, ...], config: SyntheticConfig, stretched: bool
+) -> list[Primitive]:
+    """Things before and behind the hands, and the person the first of them belongs to."""
+    primitives: list[Primitive] = []
     if rng.random() < config.occluder:
         primitives.append(occluder(rng, hands[0]))
-    primitives += body(rng, hands[0], config.body, story.stretched)
+    primitives += body(rng, hands[0], config.body, stretched)
     if rng.random() < config.lap:
         primitives += lap(rng, hands[0])
     count = int(rng.integers(0, config.max_clutter + 1)) if rng.random() < 0.7 else 0
     primitives += clutter(rng, hands[0].center.astype(np.float64), count)
     points: FloatArray = np.concatenate([hand.joints for hand in hands])
-    primitives += walls(rng, points, config.background)
-    return hide_some(rng, primitives, config.dark), objects
+    return primitives + walls(rng, points, config.background)

@@ -11,6 +11,11 @@ crops: color (N,160,160,3) uint8 RGB; depth (N,160,160) uint16 in 0.1 mm, 0 = no
   wrong_side (N,) bool.
 frames: color (N,120,160,3); depth (N,120,160); intrinsics (N,4); present (N,2) bool for [right, left];
   joints (N,2,21,3); center (N,2,3) mean of the joints; visible (N,2,21).
+scenes: color (N,192,192,3); mask (N,192,192) uint8 `Label`; intrinsics (N,4) of this picture; camera (N,4) fx fy cx cy
+  of the 640x480 picture it is a square of; box (N,4) x0 y0 x1 y1 of all joints in this picture's pixels; present (N,2)
+  bool; joints (N,2,21,3), zeros where not present; visible (N,2,21); mano (N,2,58) global_orient, hand_pose, betas;
+  object_present (N,) bool; object_shape (N,) int8 `Shape`, -1 none; object_rotation (N,3,3) to camera axes;
+  object_translation (N,3), object_extent (N,3) m; object_pixels (N,) int32, how much of it is seen.
 """
 
 from __future__ import annotations
@@ -41,7 +46,9 @@ SHARD_SIZE = 1024
 # Samples made at a time: as many pictures as the renderer draws with one call.
 TOGETHER = 64
 DEPTH_UNIT = 1e-4  # metres
-KINDS = ("crops", "frames")
+KINDS = ("crops", "frames", "scenes")
+# Part of the seed of a shard; 2 is the streams' (`stream.py`).
+_KIND_NUMBERS = {"crops": 0, "frames": 1, "scenes": 3}
 SIDES = (Side.RIGHT, Side.LEFT)
 log = logging.getLogger(__name__)
 
@@ -126,10 +133,21 @@ def frame_records(rngs: Sequence[np.random.Generator], config: SyntheticConfig) 
         yield from map(frame_record, carry_out(plans, _process_renderer()))
 
 
+def scene_records(rngs: Sequence[np.random.Generator], config: SyntheticConfig) -> Iterator[Arrays]:
+    """One picture of hands that belong together per generator, drawn together; each depends on its own alone."""
+    from hand_pose_ros.datasets.synthetic.plans import carry_out
+    from hand_pose_ros.datasets.synthetic.scene_crops import plan_scene_crop, scene_record
+
+    for start in range(0, len(rngs), TOGETHER):
+        plans = [plan_scene_crop(rng, config) for rng in rngs[start : start + TOGETHER]]
+        yield from map(scene_record, carry_out(plans, _process_renderer()))
+
+
 def make_records(kind: str, seed: int, index: int, count: int, config: SyntheticConfig) -> Iterator[Arrays]:
     """The samples of one shard, one after the other."""
-    rngs = [np.random.default_rng([seed, KINDS.index(kind), index, number]) for number in range(count)]
-    return crop_records(rngs, config) if kind == "crops" else frame_records(rngs, config)
+    rngs = [np.random.default_rng([seed, _KIND_NUMBERS[kind], index, number]) for number in range(count)]
+    records = {"crops": crop_records, "frames": frame_records, "scenes": scene_records}[kind]
+    return records(rngs, config)
 
 
 def write_shard(out: Path, kind: str, seed: int, index: int, count: int, config: SyntheticConfig) -> Path:

@@ -199,6 +199,7 @@ class SyntheticConfig:
     min_distance: float = option(0.25, "Nearest hand (m).", minimum=0.1, maximum=2.0)
     max_distance: float = option(1.3, "Farthest hand (m).", minimum=0.2, maximum=4.0)
     second_hand: float = option(0.3, "Probability of a second hand (of the other side).", minimum=0.0, maximum=1.0)
+    two_hands: float = option(0.65, "Scenes: probability of two hands that meet or are near.", minimum=0.0, maximum=1.0)
     held_object: float = option(0.4, "Probability of an object in a hand.", minimum=0.0, maximum=1.0)
     gripped_box: float = option(
         0.12, "Probability that the hand grips a box wider than itself.", minimum=0.0, maximum=1.0
