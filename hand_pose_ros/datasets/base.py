@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -28,6 +28,8 @@ from hand_pose_ros.types import (
     ManoParameters,
     check_array,
 )
+
+S = TypeVar("S")
 
 
 class DatasetError(InvalidData):
@@ -121,8 +123,8 @@ class Reading:
     depth: bool = True
 
 
-class HandDataset(ABC):
-    """A split of a data set.
+class Dataset(ABC, Generic[S]):
+    """A split of a data set; S is what one sample is.
 
     Attributes:
         name: of the data set ("dexycb", "ho3d").
@@ -147,7 +149,7 @@ class HandDataset(ABC):
         """Sequence and frame of a sample, without reading it."""
 
     @abstractmethod
-    def __getitem__(self, index: int) -> HandSample:
+    def __getitem__(self, index: int) -> S:
         """Read one sample.
 
         Raises:
@@ -160,13 +162,13 @@ class HandDataset(ABC):
         """Whether joints are given at all; a single sample may still be without."""
         return True
 
-    def __iter__(self) -> Iterator[HandSample]:
+    def __iter__(self) -> Iterator[S]:
         for index in range(len(self)):
             yield self[index]
 
-    def subset(self, indices: Sequence[int]) -> HandSubset:
+    @abstractmethod
+    def subset(self, indices: Sequence[int]) -> Dataset[S]:
         """Some of the samples, in this order, as a data set of their own."""
-        return HandSubset(self, indices)
 
     def _checked(self, index: int) -> int:
         """`index` within 0..len-1; negative ones count from the end."""
@@ -175,10 +177,10 @@ class HandDataset(ABC):
         return index % len(self)
 
 
-class HandSubset(HandDataset):
-    """Some samples of another data set, in the order given."""
+class Subset(Dataset[S]):
+    """Some samples of another data set, in the order given; a base to put before the data set's own kind."""
 
-    def __init__(self, dataset: HandDataset, indices: Sequence[int]) -> None:
+    def __init__(self, dataset: Dataset[S], indices: Sequence[int]) -> None:
         self._dataset = dataset
         self._indices = np.asarray(indices, dtype=np.int64)
         self.name, self.split, self.root = dataset.name, dataset.split, dataset.root
@@ -189,12 +191,24 @@ class HandSubset(HandDataset):
 
     @property
     def has_truth(self) -> bool:
-        """See `HandDataset.has_truth`."""
+        """See `Dataset.has_truth`."""
         return self._dataset.has_truth
 
     def key(self, index: int) -> SampleKey:
-        """See `HandDataset.key`."""
+        """See `Dataset.key`."""
         return self._dataset.key(int(self._indices[self._checked(index)]))
 
-    def __getitem__(self, index: int) -> HandSample:
+    def __getitem__(self, index: int) -> S:
         return self._dataset[int(self._indices[self._checked(index)])]
+
+
+class HandDataset(Dataset[HandSample]):
+    """A split of a data set with one annotated hand per sample."""
+
+    def subset(self, indices: Sequence[int]) -> HandSubset:
+        """See `Dataset.subset`."""
+        return HandSubset(self, indices)
+
+
+class HandSubset(Subset[HandSample], HandDataset):
+    """Some samples of another data set of hands, in the order given."""

@@ -6,15 +6,14 @@ memory but the list of samples, and a sample is in metres, in the camera's optic
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import numpy as np
 
-from hand_pose_ros.datasets.base import Reading, SampleKey
+from hand_pose_ros.datasets.base import Dataset, SampleKey, Subset
 from hand_pose_ros.geometry.camera import project
 from hand_pose_ros.skeleton import NUM_JOINTS, WRIST, Side
 from hand_pose_ros.types import (
@@ -166,90 +165,27 @@ def _seen(sample: SceneSample) -> DoubleArray:
     return project(joints[joints[:, 2] > 0], sample.intrinsics)
 
 
-class SceneDataset(ABC):
-    """A split of a data set of two hands.
-
-    Attributes:
-        name: of the data set ("interhand", "h2o3d", "ho3d", "rhd").
-        split: of the data set's own splits.
-        root: its folder.
-        reading: which images are read.
-        notes: what a report on this data must say (an incomplete download, for instance).
-    """
-
-    name: str
-    split: str
-    root: Path
-    reading: Reading
-    notes: tuple[str, ...] = ()
-
-    @abstractmethod
-    def __len__(self) -> int:
-        """Samples of this split."""
-
-    @abstractmethod
-    def key(self, index: int) -> SampleKey:
-        """Sequence and frame of a sample, without reading it."""
-
-    @abstractmethod
-    def __getitem__(self, index: int) -> SceneSample:
-        """Read one sample.
-
-        Raises:
-            DatasetError: a file is missing or damaged.
-            IndexError: there is no such sample.
-        """
+class SceneDataset(Dataset[SceneSample]):
+    """A split of a data set of two hands ("interhand", "h2o3d", "ho3d", "rhd")."""
 
     @property
     @abstractmethod
     def present(self) -> BoolArray:
         """Which hands (N, 2) are in the pictures, as far as can be told without reading them."""
 
-    @property
-    def has_truth(self) -> bool:
-        """Whether joints are given at all; a single sample may still be without."""
-        return True
-
-    def __iter__(self) -> Iterator[SceneSample]:
-        for index in range(len(self)):
-            yield self[index]
-
     def subset(self, indices: Sequence[int]) -> SceneSubset:
-        """Some of the samples, in this order, as a data set of their own."""
+        """See `Dataset.subset`."""
         return SceneSubset(self, indices)
 
-    def _checked(self, index: int) -> int:
-        """`index` within 0..len-1; negative ones count from the end."""
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"{self.name} {self.split}: expected a sample below {len(self)}, got {index}")
-        return index % len(self)
 
-
-class SceneSubset(SceneDataset):
-    """Some samples of another data set, in the order given."""
+class SceneSubset(Subset[SceneSample], SceneDataset):
+    """Some samples of another data set of two hands, in the order given."""
 
     def __init__(self, dataset: SceneDataset, indices: Sequence[int]) -> None:
-        self._dataset = dataset
-        self._indices = np.asarray(indices, dtype=np.int64)
-        self.name, self.split, self.root = dataset.name, dataset.split, dataset.root
-        self.reading, self.notes = dataset.reading, dataset.notes
-
-    def __len__(self) -> int:
-        return len(self._indices)
-
-    @property
-    def has_truth(self) -> bool:
-        """See `SceneDataset.has_truth`."""
-        return self._dataset.has_truth
+        super().__init__(dataset, indices)
+        self._present = dataset.present[self._indices]
 
     @property
     def present(self) -> BoolArray:
         """See `SceneDataset.present`."""
-        return self._dataset.present[self._indices]
-
-    def key(self, index: int) -> SampleKey:
-        """See `SceneDataset.key`."""
-        return self._dataset.key(int(self._indices[self._checked(index)]))
-
-    def __getitem__(self, index: int) -> SceneSample:
-        return self._dataset[int(self._indices[self._checked(index)])]
+        return self._present
