@@ -15,8 +15,9 @@ from hand_pose_ros.training.check_module import CheckModule
 from hand_pose_ros.training.crop_images import sample_crops, stored_crops
 from hand_pose_ros.training.errors import TrainingError
 from hand_pose_ros.training.fabric import share_of
+from hand_pose_ros.training.finder_augmentation import FinderAugmentation
 from hand_pose_ros.training.finder_module import FinderModule
-from hand_pose_ros.training.finder_targets import FinderAugmentation, finder_batch
+from hand_pose_ros.training.finder_targets import finder_batch
 from hand_pose_ros.training.hand_crops import VALIDATION, CropAugmentation
 from hand_pose_ros.training.keypoint_fusion_module import KeypointFusionModule
 from hand_pose_ros.training.optimisation import AveragedModule, Schedule

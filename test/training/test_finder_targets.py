@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from hand_pose_ros.networks.hand_finder import CELLS_X, CELLS_Y, HandFinderNet
 from hand_pose_ros.training.fabric import launch
+from hand_pose_ros.training.finder_augmentation import FinderAugmentation, clutter
 from hand_pose_ros.training.finder_module import FinderModule
-from hand_pose_ros.training.finder_targets import FinderAugmentation, finder_batch, finder_loss
+from hand_pose_ros.training.finder_targets import BLIND_WEIGHT, finder_batch, finder_loss
 from hand_pose_ros.training.optimisation import Schedule
+
+# Nothing but the camera is moved.
+MOVED = FinderAugmentation(
+    wide=0.0, room=0.0, no_color=0.0, no_depth=0.0, color_gain=0.0, brightness=0.0, gamma=0.0, noisy=0.0
+)
 
 
 def batch_of_one(center: tuple[float, float, float], slot: int = 0, visible: float = 1.0) -> dict[str, np.ndarray]:
@@ -46,9 +54,7 @@ def test_a_hidden_hand_is_neither_a_hand_nor_none() -> None:
 
 
 def test_flipping_swaps_sides_and_mirrors_the_place() -> None:
-    always = FinderAugmentation(
-        flip=1.0, zoom=(1.0, 1.0), shift=0.0, turn_std=0.0, no_color=0.0, no_depth=0.0, color_gain=0.0
-    )
+    always = replace(MOVED, flip=1.0, zoom=(1.0, 1.0), shift=0.0, turn_std=0.0)
     raw = batch_of_one((0.2, 0.1, 0.8))
     batch = finder_batch(raw, np.random.default_rng(0), always)
     plain = finder_batch(raw, np.random.default_rng(0), None)
@@ -63,8 +69,7 @@ def test_a_hand_s_place_in_the_picture_moves_with_the_camera(seed: int) -> None:
     raw = batch_of_one((0.04, -0.03, 0.8))
     raw["color"][:] = 0
     raw["color"][0, 53:56, 86:89] = 255  # where the centre projects to: (87, 53.9)
-    moved = FinderAugmentation(flip=0.5, no_color=0.0, no_depth=0.0, color_gain=0.0)
-    batch = finder_batch(raw, np.random.default_rng(seed), moved)
+    batch = finder_batch(raw, np.random.default_rng(seed), MOVED)
     slot = int(torch.argmax(batch.seen[0].int()))
     x, y, z = batch.centers[0, slot].tolist()
     fx, fy, cx, cy = batch.intrinsics[0].tolist()
@@ -73,6 +78,43 @@ def test_a_hand_s_place_in_the_picture_moves_with_the_camera(seed: int) -> None:
     assert bright.max() > 0.5 and z == pytest.approx(0.8)
     assert float((bright * columns).sum() / bright.sum()) == pytest.approx(x / z * fx + cx, abs=0.8)
     assert float((bright * rows).sum() / bright.sum()) == pytest.approx(y / z * fy + cy, abs=0.8)
+
+
+def test_a_wide_picture_has_bars_and_no_hand_in_them() -> None:
+    wide = replace(MOVED, flip=0.0, zoom=(1.0, 1.0), shift=0.0, turn_std=0.0, wide=1.0)
+    inside = finder_batch(batch_of_one((0.0, 0.0, 0.8)), np.random.default_rng(0), wide)
+    assert not inside.rgb[:, :, :15].any() and not inside.depth[:, :, 105:].any() and inside.rgb[:, :, 15:105].any()
+    assert inside.seen.any() and inside.weight.all()
+    above = finder_batch(batch_of_one((0.0, -0.28, 0.8)), np.random.default_rng(0), wide)
+    assert not above.seen.any() and above.weight.min() == 0
+
+
+def test_another_room_leaves_the_hand_and_its_surroundings() -> None:
+    raw = batch_of_one((0.0, 0.0, 0.6))
+    raw["depth"][0, :, 80:], raw["depth"][0, :20], raw["depth"][0, 55:60, 75:80] = 20000, 0, 0
+    changed = replace(MOVED, flip=0.0, zoom=(1.0, 1.0), shift=0.0, turn_std=0.0, room=1.0)
+    batch = finder_batch(raw, np.random.default_rng(0), changed)
+    same = (batch.rgb == finder_batch(raw, np.random.default_rng(0), None).rgb).all(1)[0]
+    assert same[20:, :80].all() and same[:20].float().mean() < 0.1 and same[:, 80:].float().mean() < 0.1
+
+
+def test_one_sense_is_left_and_equal_seeds_vary_equally() -> None:
+    raw = {name: np.repeat(array, 64, axis=0) for name, array in batch_of_one((0.0, 0.0, 0.8)).items()}
+    halves = FinderAugmentation(no_color=0.5, no_depth=0.5)
+    batch, again = (finder_batch(raw, np.random.default_rng(5), halves) for _ in range(2))
+    color, depth = (image.flatten(1).any(dim=1) for image in (batch.rgb, batch.depth))
+    assert (color ^ depth).all() and color.any() and depth.any()
+    assert torch.equal(batch.rgb, again.rgb) and torch.equal(batch.depth, again.depth)
+    assert clutter(np.random.default_rng(1), 60, 80).std() > 5
+
+
+def test_a_distance_that_cannot_be_seen_counts_less() -> None:
+    batch = finder_batch(batch_of_one((0.1, 0.0, 0.6)), np.random.default_rng(0), None)
+    output = HandFinderNet().eval()(batch.rgb, batch.depth, batch.intrinsics)
+    output = output._replace(center=output.center.detach())
+    known = finder_loss(output, batch)["center_m"]
+    blind = finder_loss(output, batch._replace(depth=torch.zeros_like(batch.depth)))["center_m"]
+    assert float(blind) == pytest.approx(BLIND_WEIGHT * float(known), rel=1e-5)
 
 
 def test_a_perfect_answer_costs_next_to_nothing_and_learning_moves_towards_it() -> None:
