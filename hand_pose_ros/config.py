@@ -48,7 +48,11 @@ def group(cls: type[T]) -> T:
 class FinderConfig:
     """The hand finder, which looks at the whole image when a hand is not being followed."""
 
-    model: str = option("hand_finder", "Hand finder: a name from the zoo or a path to an .onnx file.")
+    model: str = option(
+        "hand_finder",
+        "Hand finder: a name from the zoo or a path to an .onnx file; mediapipe asks MediaPipe Hands; boxes looks only "
+        "where it is told from outside.",
+    )
     threshold: float = option(
         0.3, "Score from which a peak is taken for a hand.", minimum=0.0, maximum=1.0, dynamic=True
     )
@@ -57,6 +61,19 @@ class FinderConfig:
         "Look for more hands every this many frames while some are followed; in every frame while none is.",
         minimum=1,
         maximum=1000,
+        dynamic=True,
+    )
+    roi: str = option(
+        "",
+        'Look only in this part of the image: "x, y, width, height" in pixels, or in parts of the image where none is '
+        "above 1; empty looks everywhere.",
+        dynamic=True,
+    )
+    box_age: float = option(
+        0.3,
+        "Boxes from outside hold for frames whose stamps differ by at most this many seconds.",
+        minimum=0.0,
+        maximum=10.0,
         dynamic=True,
     )
 
@@ -117,6 +134,41 @@ class SmoothingConfig:
 
 
 @dataclass(frozen=True)
+class LiftingConfig:
+    """How models of colour alone (Keypoint Transformer, Handformer2T) become metric."""
+
+    hand_length: float = option(
+        0.185,
+        "Length (m) of the hands from the wrist to the tip of the middle finger; without depth it sets the distance.",
+        minimum=0.05,
+        maximum=0.3,
+        dynamic=True,
+    )
+    skin_depth: float = option(
+        0.008,
+        "How far (m) a joint lies under the skin that the depth camera sees.",
+        minimum=0.0,
+        maximum=0.03,
+        dynamic=True,
+    )
+
+
+@dataclass(frozen=True)
+class ObjectConfig:
+    """The object that the hands hold, for models that give its pose (Keypoint Transformer)."""
+
+    name: str = option("", "Name of the object; empty gives no objects.")
+    mesh: str = option("", "Its mesh, an .obj or .ply file in metres about the pose's origin; tells its size.")
+    size_x: float = option(0.0, "Without a mesh: its size (m) along its x axis.", minimum=0.0, maximum=2.0)
+    size_y: float = option(0.0, "Without a mesh: its size (m) along its y axis.", minimum=0.0, maximum=2.0)
+    size_z: float = option(0.0, "Without a mesh: its size (m) along its z axis.", minimum=0.0, maximum=2.0)
+    symmetry: str = option(
+        "", "Turns after which it looks alike: z2 is half a turn about z, z2 x2 a box, z* round about z."
+    )
+    min_score: float = option(0.5, "Score from which the object is given.", minimum=0.0, maximum=1.0)
+
+
+@dataclass(frozen=True)
 class PipelineConfig:
     """From a frame to a scene: models, engine, limits."""
 
@@ -149,6 +201,8 @@ class PipelineConfig:
     finder: FinderConfig = group(FinderConfig)
     tracking: TrackingConfig = group(TrackingConfig)
     smoothing: SmoothingConfig = group(SmoothingConfig)
+    lifting: LiftingConfig = group(LiftingConfig)
+    object: ObjectConfig = group(ObjectConfig)
 
 
 @dataclass(frozen=True)
@@ -193,10 +247,18 @@ class PublishConfig:
     """What is published beside `~/hands`."""
 
     meshes: bool = option(True, "Publish ~/meshes.", dynamic=True)
-    tf: bool = option(True, "Publish a TF frame per wrist.", dynamic=True)
+    tf: bool = option(True, "Publish a TF frame per wrist and per object.", dynamic=True)
     tf_joints: bool = option(False, "Publish a TF frame per joint as well.", dynamic=True)
     tf_prefix: str = option("", "Put before every TF frame name.")
     target_frame: str = option("", "Express results in this frame (looked up with tf2); empty keeps the camera's.")
+    uncertainty: bool = option(
+        True, "Draw a sphere of one standard deviation around each joint in ~/markers.", dynamic=True
+    )
+    detections: str = option(
+        "auto",
+        "Objects as vision_msgs/Detection3DArray on ~/detections; auto where vision_msgs is installed.",
+        choices=("auto", "always", "never"),
+    )
     diagnostics_period: float = option(1.0, "Seconds between diagnostics.", minimum=0.1, maximum=60.0)
 
 

@@ -39,7 +39,7 @@ def test_package_manifest_agrees_with_the_code() -> None:
     for path in (ROOT / "hand_pose_ros" / "ros").glob("*.py"):
         needed |= set(
             re.findall(
-                r"^\s*(?:from|import) (rclpy|launch\w*|\w+_msgs|\w+_interfaces|tf2_ros|ament_index_python)",
+                r"^\s*(?:from|import) (rclpy|launch\w*|\w+_msgs|std_srvs|\w+_interfaces|tf2_ros|ament_index_python)",
                 path.read_text(),
                 re.M,
             )

@@ -6,18 +6,15 @@ publishes. Lifecycle: configure loads the models, activate subscribes, deactivat
 
 from __future__ import annotations
 
-import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType, JumpThreshold, TimeJump
 from rclpy.duration import Duration
-from rclpy.executors import ExternalShutdownException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from std_msgs.msg import Header
@@ -31,6 +28,7 @@ from hand_pose_ros.ros.ending import until_shutdown
 from hand_pose_ros.ros.inputs import Inputs, ReceivedFrame
 from hand_pose_ros.ros.outputs import Outputs
 from hand_pose_ros.ros.parameters import changed_config, declare_config
+from hand_pose_ros.ros.services import offer_services
 from hand_pose_ros.ros.target_frame import NoTransform, TargetFrame
 from hand_pose_ros.ros.worker import NewestWorker
 from hand_pose_ros.sources.errors import DecodeError
@@ -46,8 +44,6 @@ _MAX_REMEMBERED: Final = 50
 
 # Between two looks at what the images' publishers offer (s).
 _ADAPT_PERIOD: Final = 0.5
-# Seconds that a signal's shutdown may take to reach the context.
-SIGNAL_GRACE: Final = 0.5
 
 
 class StartError(RuntimeError):
@@ -82,6 +78,7 @@ class HandPoseNode(LifecycleNode):  # type: ignore[misc]  # rclpy carries no typ
         steady = Clock(clock_type=ClockType.STEADY_TIME)  # simulated time may stand still
         self._timer = self.create_timer(self.config.publish.diagnostics_period, self._report, clock=steady)
         self._adapt_timer = self.create_timer(_ADAPT_PERIOD, self._adapt, clock=steady)
+        offer_services(self, self._forget, self._switch)
         self.add_on_set_parameters_callback(self._on_set_parameters)
         threshold = JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=True)
         self._jump = self.get_clock().create_jump_callback(threshold, post_callback=self._on_jump)
@@ -190,6 +187,22 @@ class HandPoseNode(LifecycleNode):  # type: ignore[misc]  # rclpy carries no typ
             self._outputs = None
         self._pipeline = None
 
+    def _forget(self) -> str:
+        """For `~/reset`: the worker forgets the followed hands before the next frame."""
+        self._changes.append(lambda pipeline: pipeline.reset())
+        return "the followed hands are forgotten"
+
+    def _switch(self, on: bool) -> tuple[bool, str]:
+        """For `~/enable`: activate or deactivate; without images to take in, an inactive node costs nothing."""
+        wanted = "active" if on else "inactive"
+        if self._outputs is None:
+            return False, f"expected a configured node to make {wanted}, got an unconfigured one; configure it first"
+        if on is (self._inputs is not None):
+            return True, f"{wanted} already"
+        result = self.trigger_activate() if on else self.trigger_deactivate()
+        done = result == TransitionCallbackReturn.SUCCESS
+        return done, wanted if done else f"not {wanted}; the node's log says why"
+
     def _on_frame(self, received: ReceivedFrame) -> None:
         self.monitor.received()
         self._worker.submit(received)
@@ -247,7 +260,7 @@ class HandPoseNode(LifecycleNode):  # type: ignore[misc]  # rclpy carries no typ
         self.monitor.forget_latency()
         if self._inputs is not None:
             self._inputs.pairer.reset()
-        self._changes.append(Pipeline.reset)
+        self._changes.append(lambda pipeline: pipeline.reset())
 
     def _adapt(self) -> None:
         if self._inputs is not None:
@@ -264,38 +277,3 @@ class HandPoseNode(LifecycleNode):  # type: ignore[misc]  # rclpy carries no typ
         tolerance = self.config.sync.tolerance_ms
         sync = "exact stamps" if tolerance == 0 else f"within {tolerance:g} ms"
         return {**(self._pipeline.describe() if self._pipeline is not None else {}), "sync": sync}
-
-
-def _spin(node: HandPoseNode) -> None:
-    """Spin until the end; a signal that arrives while a message is taken shows as a RuntimeError of the taking."""
-    try:
-        rclpy.spin(node)
-    except RuntimeError:
-        deadline = time.monotonic() + SIGNAL_GRACE
-        while node.context.ok() and time.monotonic() < deadline:
-            time.sleep(0.01)
-        if node.context.ok():
-            raise
-
-
-def main(args: list[str] | None = None) -> None:
-    """Run the node until it is told to end; the exit status is 1 where it could not start or broke."""
-    rclpy.init(args=args)
-    node: HandPoseNode | None = None
-    try:
-        node = HandPoseNode()
-        if node.config.autostart:
-            node.start()
-        with until_shutdown(node.context):
-            _spin(node)
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    except (ConfigError, StartError) as error:
-        rclpy.logging.get_logger(NODE_NAME).fatal(str(error))
-        sys.exit(1)
-    finally:
-        if node is not None:
-            node.destroy_node()
-        rclpy.try_shutdown()
-    if node is not None and node.failure is not None:
-        sys.exit(1)

@@ -6,18 +6,20 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final
 
+from geometry_msgs.msg import PoseStamped
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 from tf2_msgs.msg import TFMessage
 from visualization_msgs.msg import MarkerArray
 
-from hand_pose_ros.config import PublishConfig
+from hand_pose_ros.config import ConfigError, PublishConfig
 from hand_pose_ros.hand_model.model import HandModel
 from hand_pose_ros.msg import HandArray, HandMeshArray, HandMeshTopology, ObjectPoseArray
 from hand_pose_ros.ros.message_classes import make
+from hand_pose_ros.ros.vision import vision_class
 from hand_pose_ros.skeleton import Side
-from hand_pose_ros.sources import image_messages, scene_markers, scene_messages
+from hand_pose_ros.sources import detection_messages, image_messages, scene_markers, scene_messages
 from hand_pose_ros.types import Frame, Scene
 from hand_pose_ros.visualization.overlay import background, draw_scene
 
@@ -44,6 +46,9 @@ class Outputs:
         node: publishes.
         config: what to publish; may be replaced while running (`config` attribute).
         models: the hand models that the meshes come from.
+
+    Raises:
+        ConfigError: vision_msgs is asked for and not installed.
     """
 
     def __init__(self, node: LifecycleNode, config: PublishConfig, models: Mapping[Side, HandModel]) -> None:
@@ -52,28 +57,22 @@ class Outputs:
         self._next_mesh_markers = 0.0
         self._faces = {side: model.faces for side, model in models.items()}
         self._num_vertices = models[Side.RIGHT].num_vertices
-        create = node.create_lifecycle_publisher
-        self._hands = create(HandArray, "~/hands", OUTPUT_QOS)
-        self._meshes = create(HandMeshArray, "~/meshes", OUTPUT_QOS)
-        self._topology = create(HandMeshTopology, "~/mesh_topology", LATCHED_QOS)
-        self._objects = create(ObjectPoseArray, "~/objects", OUTPUT_QOS)
-        self._markers = create(MarkerArray, "~/markers", OUTPUT_QOS)
-        self._mesh_markers = create(MarkerArray, "~/mesh_markers", OUTPUT_QOS)
-        self._overlay = create(Image, "~/overlay", OUTPUT_QOS)
-        self._tf = create(TFMessage, "/tf", _TF_QOS)
+        self._publishers: list[Any] = []
+        detections = _detections_class(node, config)
+        self._hands = self._create(HandArray, "~/hands")
+        self._meshes = self._create(HandMeshArray, "~/meshes")
+        self._topology = self._create(HandMeshTopology, "~/mesh_topology", LATCHED_QOS)
+        self._wrists = {side: self._create(PoseStamped, f"~/{side.value}_wrist") for side in Side}
+        self._objects = self._create(ObjectPoseArray, "~/objects")
+        self._detections = None if detections is None else self._create(detections, "~/detections")
+        self._markers = self._create(MarkerArray, "~/markers")
+        self._mesh_markers = self._create(MarkerArray, "~/mesh_markers")
+        self._overlay = self._create(Image, "~/overlay")
+        self._tf = self._create(TFMessage, "/tf", _TF_QOS)
 
     def close(self) -> None:
         """Take the topics back."""
-        for publisher in (
-            self._hands,
-            self._meshes,
-            self._topology,
-            self._objects,
-            self._markers,
-            self._mesh_markers,
-            self._overlay,
-            self._tf,
-        ):
+        for publisher in self._publishers:
             self._node.destroy_lifecycle_publisher(publisher)
 
     def latch(self, hand_model: str) -> None:
@@ -99,12 +98,21 @@ class Outputs:
             frames = scene_markers.transforms(make, scene, config.tf_prefix, config.tf_joints)
             if frames.transforms:
                 self._tf.publish(frames)
+        self._publish_for_others(scene)
         self._publish_pictures(frame, seen, scene)
+
+    def _publish_for_others(self, scene: Scene) -> None:
+        """The same results in messages that programs know which do not know ours: built only while somebody listens."""
+        for side, hand in scene_markers.surest_hands(scene).items():
+            if _wanted(self._wrists[side]):
+                self._wrists[side].publish(scene_messages.wrist_pose_stamped(make, scene, hand))
+        if self._detections is not None and _wanted(self._detections):
+            self._detections.publish(detection_messages.detection_3d_array(make, scene))
 
     def _publish_pictures(self, frame: Frame, seen: Scene, scene: Scene) -> None:
         """What people look at: built only while somebody does."""
         if _wanted(self._markers):
-            self._markers.publish(scene_markers.marker_array(make, scene))
+            self._markers.publish(scene_markers.marker_array(make, scene, uncertainty=self.config.uncertainty))
         if _wanted(self._mesh_markers) and time.monotonic() >= self._next_mesh_markers:
             self._next_mesh_markers = time.monotonic() + _MESH_MARKERS_PERIOD
             self._mesh_markers.publish(scene_markers.mesh_markers(make, scene, self._faces))
@@ -112,6 +120,23 @@ class Outputs:
             picture = draw_scene(background(frame), seen, frame.intrinsics, self._faces)
             header = scene_messages.header_of(make, seen.stamp_ns, seen.frame_id)
             self._overlay.publish(image_messages.color_image(make, header, picture))
+
+    def _create(self, kind: type, topic: str, qos: QoSProfile = OUTPUT_QOS) -> Any:
+        self._publishers.append(self._node.create_lifecycle_publisher(kind, topic, qos))
+        return self._publishers[-1]
+
+
+def _detections_class(node: LifecycleNode, config: PublishConfig) -> type | None:
+    """Detection3DArray, or None where it is not to be published."""
+    if config.detections == "never":
+        return None
+    try:
+        return vision_class("publish.detections", detection_messages.DETECTION_3D_ARRAY)
+    except ConfigError as error:
+        if config.detections == "always":
+            raise
+        node.get_logger().info(f"~/detections is left out: {error}")
+        return None
 
 
 def _wanted(publisher: Any) -> bool:

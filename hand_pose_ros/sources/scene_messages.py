@@ -120,6 +120,13 @@ def pose(make: Make, position: Iterable[float], xyzw: Iterable[float]) -> Any:
     return make("geometry_msgs/msg/Pose", position=vector(make, "Point", position), orientation=quaternion(make, xyzw))
 
 
+def wrist_pose_stamped(make: Make, scene: Scene, hand: HandEstimate) -> Any:
+    """geometry_msgs/PoseStamped of a hand's wrist frame."""
+    header = header_of(make, scene.stamp_ns, scene.frame_id)
+    wrist = pose(make, hand.wrist.position, hand.wrist.quaternion)
+    return make("geometry_msgs/msg/PoseStamped", header=header, pose=wrist)
+
+
 def object_pose(make: Make, item: ObjectEstimate) -> Any:
     """geometry_msgs/Pose of an object."""
     return pose(make, item.translation, matrix_to_quaternion(item.rotation.astype(np.float64)))

@@ -13,56 +13,12 @@ from ros_session import Ros, wait_for
 needs_ros()
 
 from diagnostic_msgs.msg import DiagnosticArray
-from rclpy.node import Node
-from rclpy.qos import QoSProfile, ReliabilityPolicy
-from sensor_msgs.msg import CameraInfo, Image
-from std_msgs.msg import Header
+from rclpy.qos import ReliabilityPolicy
+from ros_camera import Camera, blank
 
-from hand_pose_ros.msg import HandArray
 from hand_pose_ros.pipeline.pipeline import Pipeline
-from hand_pose_ros.ros.message_classes import make
 from hand_pose_ros.ros.node import HandPoseNode
 from hand_pose_ros.types import Frame, Scene
-
-WIDTH, HEIGHT = 64, 48
-
-
-class Camera:
-    """Publishes images of one stamp, good ones unless told otherwise."""
-
-    def __init__(self, ros: Ros, reliability: ReliabilityPolicy = ReliabilityPolicy.RELIABLE) -> None:
-        qos = QoSProfile(depth=5, reliability=reliability)
-        self._node = ros.node(Node, node_name="camera")
-        base = "/camera/camera"
-        self._color = self._node.create_publisher(Image, f"{base}/color/image_raw", qos)
-        self._depth = self._node.create_publisher(Image, f"{base}/aligned_depth_to_color/image_raw", qos)
-        self._info = self._node.create_publisher(CameraInfo, f"{base}/color/camera_info", 5)
-        self._stamp = 0
-        self.answers = ros.listen(HandArray, "/hand_pose/hands")
-
-    def connect(self) -> None:
-        """Shoot good frames until the node answers the last one: nobody hears a publisher at once."""
-
-        def answered() -> bool:
-            return bool(self.answers) and self.answers[-1].header.stamp.sec == self._stamp
-
-        wait_for(lambda: answered() or not self.shoot(), "the node to answer", pause=0.1)
-
-    def shoot(self, info: dict[str, Any] | None = None, color: dict[str, Any] | None = None, **depth: Any) -> int:
-        """Publish a frame; `info`, `color` and keywords replace fields. Returns its stamp in seconds."""
-        self._stamp += 1
-        stamp = make("builtin_interfaces/msg/Time", sec=self._stamp)
-        header = Header(stamp=stamp, frame_id="camera_color_optical_frame")
-        size = {"header": header, "width": WIDTH, "height": HEIGHT}
-        k = np.array([60.0, 0, 31.5, 0, 60, 23.5, 0, 0, 1])
-        self._info.publish(CameraInfo(**{**size, "k": k, **(info or {})}))
-        self._color.publish(Image(**{**size, "encoding": "rgb8", "step": 3 * WIDTH, "data": zeros(3), **(color or {})}))
-        self._depth.publish(Image(**{**size, "encoding": "16UC1", "step": 2 * WIDTH, "data": zeros(2), **depth}))
-        return self._stamp
-
-
-def zeros(bytes_per_pixel: int, pixels: int = WIDTH * HEIGHT) -> array.array[int]:
-    return array.array("B", bytes(bytes_per_pixel * pixels))
 
 
 @pytest.fixture
@@ -76,9 +32,9 @@ def node(ros: Ros, toy_parameters: dict[str, Any]) -> HandPoseNode:
 BAD = [
     pytest.param({"color": {"encoding": "yuv9"}}, "yuv9", id="unknown colour encoding"),
     pytest.param({"encoding": "rgb8"}, "rgb8", id="depth that is colour"),
-    pytest.param({"color": {"data": zeros(1)}}, "truncated", id="colour that is too short"),
+    pytest.param({"color": {"data": blank(1)}}, "truncated", id="colour that is too short"),
     pytest.param({"step": 5}, "step", id="wrong step"),
-    pytest.param({"width": 32, "step": 64, "data": zeros(1)}, "aligned", id="depth that is not aligned"),
+    pytest.param({"width": 32, "step": 64, "data": blank(1)}, "aligned", id="depth that is not aligned"),
     pytest.param({"info": {"k": np.zeros(9)}}, "calibrated", id="uncalibrated camera"),
     pytest.param({"info": {"width": 8}}, "shape", id="camera_info of another size"),
     pytest.param(

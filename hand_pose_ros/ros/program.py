@@ -1,0 +1,52 @@
+"""The program `hand_pose_node`: start the node, spin it, end it."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Final
+
+import rclpy
+from rclpy.executors import ExternalShutdownException
+
+from hand_pose_ros.config import ConfigError
+from hand_pose_ros.ros.ending import until_shutdown
+from hand_pose_ros.ros.node import NODE_NAME, HandPoseNode, StartError
+
+# Seconds that a signal's shutdown may take to reach the context.
+SIGNAL_GRACE: Final = 0.5
+
+
+def _spin(node: HandPoseNode) -> None:
+    """Spin until the end; a signal that arrives while a message is taken shows as a RuntimeError of the taking."""
+    try:
+        rclpy.spin(node)
+    except RuntimeError:
+        deadline = time.monotonic() + SIGNAL_GRACE
+        while node.context.ok() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        if node.context.ok():
+            raise
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run the node until it is told to end; the exit status is 1 where it could not start or broke."""
+    rclpy.init(args=args)
+    node: HandPoseNode | None = None
+    try:
+        node = HandPoseNode()
+        if node.config.autostart:
+            node.start()
+        with until_shutdown(node.context):
+            _spin(node)
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    except (ConfigError, StartError) as error:
+        rclpy.logging.get_logger(NODE_NAME).fatal(str(error))
+        sys.exit(1)
+    finally:
+        if node is not None:
+            node.destroy_node()
+        rclpy.try_shutdown()
+    if node is not None and node.failure is not None:
+        sys.exit(1)

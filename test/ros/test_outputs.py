@@ -1,0 +1,136 @@
+"""What the node publishes of a scene, and its services, with a pipeline that needs no weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from needs import needs_ros
+from ros_session import Ros, wait_for
+
+needs_ros()
+
+import fake_pipeline
+import toy_recordings
+from geometry_msgs.msg import PoseStamped
+from rclpy.node import Node
+from ros_camera import Camera
+from std_srvs.srv import SetBool, Trigger
+from tf2_msgs.msg import TFMessage
+from visualization_msgs.msg import MarkerArray
+
+from hand_pose_ros.msg import ObjectPoseArray
+from hand_pose_ros.ros.node import HandPoseNode, StartError
+from hand_pose_ros.skeleton import Side
+from hand_pose_ros.types import Scene
+
+BOX = toy_recordings.scenes(2)[1].objects
+SCENE = Scene(0, "", toy_recordings.scenes(1)[0].hands, BOX)
+QUIET = {"publish.diagnostics_period": 60.0, "pipeline.mesh": False}
+
+
+@pytest.fixture
+def pipelines(monkeypatch: pytest.MonkeyPatch) -> list[fake_pipeline.FakePipeline]:
+    return fake_pipeline.installed(monkeypatch, [SCENE])
+
+
+def started(ros: Ros, **parameters: Any) -> HandPoseNode:
+    node: HandPoseNode = ros.node(HandPoseNode, parameters={**QUIET, **parameters})
+    node.start()
+    ros.spin(node)
+    return node
+
+
+def asked(ros: Ros, kind: Any, service: str, **fields: Any) -> Any:
+    """The answer of a service."""
+    caller = ros.node(Node, node_name="caller")
+    ros.spin(caller)
+    client = caller.create_client(kind, service)
+    assert client.wait_for_service(10.0), f"no service {service}"
+    future = client.call_async(kind.Request(**fields))
+    wait_for(future.done, f"the answer of {service}")
+    return future.result()
+
+
+def test_objects_and_wrists_reach_their_topics(ros: Ros, pipelines: list[fake_pipeline.FakePipeline]) -> None:
+    objects, frames = ros.listen(ObjectPoseArray, "/hand_pose/objects"), ros.listen(TFMessage, "/tf")
+    markers = ros.listen(MarkerArray, "/hand_pose/markers")
+    wrists = {side: ros.listen(PoseStamped, f"/hand_pose/{side.value}_wrist") for side in Side}
+    started(ros)
+    camera = Camera(ros)
+    wait_for(
+        lambda: bool(objects and frames and markers and all(wrists.values())) or not camera.shoot(),
+        "results",
+        pause=0.1,
+    )
+    (item,) = objects[-1].objects
+    assert (item.name, objects[-1].header.frame_id) == (BOX[0].name, "camera_color_optical_frame")
+    np.testing.assert_allclose([item.extent.x, item.extent.y, item.extent.z], BOX[0].extent, atol=1e-6)
+    sent = {item.child_frame_id: item for item in frames[-1].transforms}
+    assert sent.keys() == {"left_wrist", "right_wrist", "object_box_1"}
+    assert sent["object_box_1"].transform.translation.z == pytest.approx(BOX[0].translation[2])
+    for hand in SCENE.hands:
+        message = wrists[hand.side][-1]
+        place = message.pose.position
+        np.testing.assert_allclose([place.x, place.y, place.z], hand.wrist.position, atol=1e-6)
+        assert message.header.frame_id == "camera_color_optical_frame"
+    shown = {marker.ns for marker in markers[-1].markers}
+    assert {"objects", "object_axes", "object_labels", "left_std", "right_std"} <= shown
+
+
+def test_colour_alone_is_enough_where_depth_is_switched_off(
+    ros: Ros, pipelines: list[fake_pipeline.FakePipeline]
+) -> None:
+    """A webcam: no depth publisher exists."""
+    node = started(ros, **{"topics.use_depth": False})
+    Camera(ros, depth=False).connect()
+    (pipeline,) = pipelines
+    frame = pipeline.frames[-1]
+    assert frame.depth is None and frame.color is not None and frame.frame_id == "camera_color_optical_frame"
+    assert [topic for topic in node.get_topic_names_and_types() if "depth" in topic[0]] == []
+
+
+def test_reset_is_done_before_the_next_frame(ros: Ros, pipelines: list[fake_pipeline.FakePipeline]) -> None:
+    started(ros)
+    camera = Camera(ros)
+    camera.connect()
+    (pipeline,) = pipelines
+    answer = asked(ros, Trigger, "/hand_pose/reset")
+    assert answer.success and "forgotten" in answer.message
+    count = len(pipeline.frames)
+    wait_for(lambda: len(pipeline.frames) > count or not camera.shoot(), "another frame", pause=0.05)
+    assert pipeline.resets == 1
+
+
+def test_enable_switches_the_subscriptions_and_keeps_the_models(
+    ros: Ros, pipelines: list[fake_pipeline.FakePipeline]
+) -> None:
+    node = started(ros)
+    camera = Camera(ros)
+    topic = "/camera/camera/color/image_raw"
+    for on, count, word in ((False, 0, "inactive"), (False, 0, "already"), (True, 1, "active"), (True, 1, "already")):
+        answer = asked(ros, SetBool, "/hand_pose/enable", data=on)
+        assert answer.success and word in answer.message
+        wait_for(lambda count=count: node.count_subscribers(topic) == count, "the subscription")  # type: ignore[misc]
+    camera.connect()
+    assert len(pipelines) == 1, "loaded once"
+
+
+def test_an_unconfigured_node_refuses_to_be_enabled(ros: Ros, pipelines: list[fake_pipeline.FakePipeline]) -> None:
+    ros.spin(ros.node(HandPoseNode, parameters=QUIET))
+    answer = asked(ros, SetBool, "/hand_pose/enable", data=True)
+    assert not answer.success and "configure it first" in answer.message
+
+
+def test_detections_without_vision_msgs_name_the_package(
+    ros: Ros, pipelines: list[fake_pipeline.FakePipeline], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The light environment has no vision_msgs; test/launch has it."""
+    monkeypatch.setenv("ROS_DISTRO", "jazzy")
+    node = ros.node(HandPoseNode, parameters={**QUIET, "publish.detections": "always"})
+    logged: list[str] = []
+    monkeypatch.setattr(node, "log_error", logged.append)
+    with pytest.raises(StartError):
+        node.start()
+    assert "publish.detections" in logged[0] and "apt install ros-jazzy-vision-msgs" in logged[0]

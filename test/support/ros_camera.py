@@ -1,0 +1,61 @@
+"""A camera that publishes small blank images over DDS. Imported after `needs_ros()`."""
+
+from __future__ import annotations
+
+import array
+from typing import Any
+
+import numpy as np
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from ros_session import Ros, wait_for
+from sensor_msgs.msg import CameraInfo, Image
+from std_msgs.msg import Header
+
+from hand_pose_ros.msg import HandArray
+from hand_pose_ros.ros.message_classes import make
+
+WIDTH, HEIGHT = 64, 48
+
+
+class Camera:
+    """Publishes images of one stamp, good ones unless told otherwise; without `depth` colour and camera_info alone."""
+
+    def __init__(
+        self, ros: Ros, reliability: ReliabilityPolicy = ReliabilityPolicy.RELIABLE, *, depth: bool = True
+    ) -> None:
+        qos = QoSProfile(depth=5, reliability=reliability)
+        self._node = ros.node(Node, node_name="camera")
+        base = "/camera/camera"
+        self._color = self._node.create_publisher(Image, f"{base}/color/image_raw", qos)
+        topic = f"{base}/aligned_depth_to_color/image_raw"
+        self._depth = self._node.create_publisher(Image, topic, qos) if depth else None
+        self._info = self._node.create_publisher(CameraInfo, f"{base}/color/camera_info", 5)
+        self._stamp = 0
+        self.answers = ros.listen(HandArray, "/hand_pose/hands")
+
+    def connect(self) -> None:
+        """Shoot good frames until the node answers the last one: nobody hears a publisher at once."""
+
+        def answered() -> bool:
+            return bool(self.answers) and self.answers[-1].header.stamp.sec == self._stamp
+
+        wait_for(lambda: answered() or not self.shoot(), "the node to answer", pause=0.1)
+
+    def shoot(self, info: dict[str, Any] | None = None, color: dict[str, Any] | None = None, **depth: Any) -> int:
+        """Publish a frame; `info`, `color` and keywords replace fields. Returns its stamp in seconds."""
+        self._stamp += 1
+        stamp = make("builtin_interfaces/msg/Time", sec=self._stamp)
+        header = Header(stamp=stamp, frame_id="camera_color_optical_frame")
+        size = {"header": header, "width": WIDTH, "height": HEIGHT}
+        k = np.array([60.0, 0, 31.5, 0, 60, 23.5, 0, 0, 1])
+        self._info.publish(CameraInfo(**{**size, "k": k, **(info or {})}))
+        self._color.publish(Image(**{**size, "encoding": "rgb8", "step": 3 * WIDTH, "data": blank(3), **(color or {})}))
+        if self._depth is not None:
+            image = {**size, "encoding": "16UC1", "step": 2 * WIDTH, "data": blank(2), **depth}
+            self._depth.publish(Image(**image))
+        return self._stamp
+
+
+def blank(bytes_per_pixel: int, pixels: int = WIDTH * HEIGHT) -> array.array[int]:
+    return array.array("B", bytes(bytes_per_pixel * pixels))
