@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from hand_pose_ros import __version__
-from hand_pose_ros.config import NodeConfig, build, options, unnest
+from hand_pose_ros.config import NodeConfig, build, options, replace, unnest
 
 ROOT = Path(__file__).resolve().parents[1]
 PARAMETER_FILES = sorted((ROOT / "config").glob("*.yaml"))
@@ -26,9 +26,25 @@ def test_parameter_files_hold_known_parameters(path: Path) -> None:
     assert all(type(value) is types[name] for name, value in values.items())
 
 
-def test_keypoint_fusion_runs_on_the_defaults() -> None:
-    values = unnest(yaml.safe_load((ROOT / "config" / "kpt_fusion.yaml").read_text())["/**"]["ros__parameters"])
-    assert build(NodeConfig, values) == NodeConfig()
+MODELS = {
+    "kpt_fusion": "kpt_fusion_lite",
+    "keypoint_transformer": "keypoint_transformer_lite",
+    "handformer2t": "handformer2t_lite",
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_parameter_files_are_the_defaults_and_differ_in_the_model(name: str) -> None:
+    """What a file says is what holds without it, so that no default stands in two places with two values."""
+    values = unnest(yaml.safe_load((ROOT / "config" / f"{name}.yaml").read_text())["/**"]["ros__parameters"])
+    assert build(NodeConfig, values) == replace(NodeConfig(), {"pipeline.model": MODELS[name]})
+
+
+def test_every_model_has_a_launch_file_and_a_parameter_file() -> None:
+    launches = {path.name.removesuffix(".launch.py") for path in (ROOT / "launch").glob("*.launch.py")}
+    assert launches - {"replay"} == MODELS.keys() == {path.stem for path in PARAMETER_FILES}
+    for name in MODELS:
+        assert f'model_launch("{name}.yaml")' in (ROOT / "launch" / f"{name}.launch.py").read_text()
 
 
 def test_package_manifest_agrees_with_the_code() -> None:

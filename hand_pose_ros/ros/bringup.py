@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
+from ament_index_python.packages import get_package_share_directory
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction
 from launch.conditions import IfCondition
@@ -68,11 +70,22 @@ def node_arguments(params_file: str) -> tuple[Argument, ...]:
             choices=("", "raw", "compressedDepth"),
             parameter="topics.depth_transport",
         ),
+        Argument(
+            "use_depth",
+            "false works on colour alone, as a webcam gives it; Keypoint-Fusion needs depth.",
+            choices=("", *_FLAGS),
+            parameter="topics.use_depth",
+        ),
         Argument("target_frame", "Express results in this TF frame.", parameter="publish.target_frame"),
+        Argument(
+            "tf_prefix",
+            "Put before every TF frame name, so that several nodes do not clash.",
+            parameter="publish.tf_prefix",
+        ),
         Argument("autostart", "Configure and activate at start.", "true", _FLAGS, "autostart"),
         Argument("use_sim_time", "Take the time from /clock.", "false", _FLAGS, "use_sim_time"),
         Argument("namespace", "Namespace of the node (its name is hand_pose)."),
-        Argument("params_file", f"Parameter file; empty: config/{params_file} of this package."),
+        Argument("params_file", "Parameter file: a path, or the name of one in config/ of this package.", params_file),
         Argument("log_level", "Log level of the node.", "info", ("debug", "info", "warn", "error", "fatal")),
         Argument("rviz", "Show the results in RViz.", "false", _FLAGS),
         Argument("fixed_frame", "Fixed frame of RViz.", "camera_color_optical_frame"),
@@ -107,14 +120,13 @@ def hand_pose_node(
             if item.parameter is not None and given[item.name] != ""
         }
         overrides = {name: _parameter_value(value) for name, value in {**found(context), **told}.items()}
-        defaults = PathJoinSubstitution([FindPackageShare(PACKAGE), "config", params_file])
         return [
             Node(
                 package=PACKAGE,
                 executable="hand_pose_node",
                 name="hand_pose",
                 namespace=given["namespace"],
-                parameters=[given["params_file"] or defaults, overrides],
+                parameters=[parameter_file(given["params_file"] or params_file), overrides],
                 arguments=["--ros-args", "--log-level", given["log_level"]],
                 output="screen",
                 emulate_tty=True,
@@ -122,6 +134,20 @@ def hand_pose_node(
         ]
 
     return OpaqueFunction(function=start)
+
+
+def parameter_file(name: str) -> str:
+    """The path of a parameter file, given by the name of one in config/ of this package or by a path.
+
+    Raises:
+        FileNotFoundError: there is none; the text lists those of the package.
+    """
+    folder = Path(get_package_share_directory(PACKAGE)) / "config"
+    for path in (folder / name, Path(name).expanduser()):
+        if path.is_file():
+            return str(path)
+    known = ", ".join(sorted(path.name for path in folder.glob("*.yaml")))
+    raise FileNotFoundError(f"params_file: expected a path or one of {known}; got {name!r}")
 
 
 def rviz_node() -> OpaqueFunction:
