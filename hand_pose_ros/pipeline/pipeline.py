@@ -3,39 +3,33 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
-from typing import Final, Protocol
-
-import cv2
+from collections.abc import Sequence
+from typing import Final
 
 from hand_pose_ros import __version__
 from hand_pose_ros.config import ConfigError, PipelineConfig, flatten, options
-from hand_pose_ros.engines.base import Engine, warm_up
 from hand_pose_ros.engines.blas import single_threaded_blas
-from hand_pose_ros.engines.factory import create_engine
-from hand_pose_ros.engines.zoo import find_model
 from hand_pose_ros.pipeline.assembly import joint_pixels, region_of_interest, valid_joints, wrist_of
-from hand_pose_ros.pipeline.estimator import DroppedHand, Estimator, KeypointFusionEstimator, NetworkHand
-from hand_pose_ros.pipeline.finder import HandFinder
+from hand_pose_ros.pipeline.estimator import DroppedHand, Estimator
+from hand_pose_ros.pipeline.finders import open_finder
+from hand_pose_ros.pipeline.following import Finder, Following, sides_of
 from hand_pose_ros.pipeline.hand_models import load_hand_models
 from hand_pose_ros.pipeline.meshes import Meshes
-from hand_pose_ros.pipeline.sides import DOUBT, MAX_EVIDENCE, PRIOR, bounded, finder_evidence, look_due, side_evidence
+from hand_pose_ros.pipeline.models import open_pose_model
+from hand_pose_ros.pipeline.outside import HandBox, OutsideFinder
+from hand_pose_ros.pipeline.scene_estimator import SceneEstimator
+from hand_pose_ros.pipeline.scene_hands import SceneHands
+from hand_pose_ros.pipeline.single_hands import SingleHands
 from hand_pose_ros.pipeline.smoothing import OneEuroFilter
+from hand_pose_ros.pipeline.stream import Instant
 from hand_pose_ros.pipeline.timing import StageTimer
 from hand_pose_ros.pipeline.tracking import Track, Tracker
-from hand_pose_ros.skeleton import Side
-from hand_pose_ros.types import FloatArray, Frame, HandDetection, HandEstimate, Intrinsics, Scene
+from hand_pose_ros.types import FloatArray, Frame, HandEstimate, Scene
+
+__all__ = ["Finder", "Pipeline"]
 
 # Metadata that says how to feed the network; `require_contract` has checked it, diagnostics need not repeat it.
 _CONTRACT_KEYS: Final = ("input.", "output.", "joint_order")
-
-
-class Finder(Protocol):
-    """Finds hands in a whole frame; see `hand_pose_ros.pipeline.finder.HandFinder`."""
-
-    config: PipelineConfig
-
-    def find(self, frame: Frame, known: list[HandDetection], dropped: Counter[str]) -> list[HandDetection]: ...
 
 
 class Pipeline:
@@ -44,7 +38,8 @@ class Pipeline:
     Args:
         config: models, engine and limits.
         finder: finds hands in whole frames; default: the network that `config` names.
-        estimator: joints from one hand's place; default: the network that `config` names.
+        estimator: joints from one hand's place, or both hands from a window of the image; default: the network that
+            `config` names, of the kind that its file states.
 
     Attributes:
         counts: since the start, frames, hands, resets and dropped hands by reason.
@@ -54,16 +49,23 @@ class Pipeline:
     """
 
     def __init__(
-        self, config: PipelineConfig, finder: Finder | None = None, estimator: Estimator | None = None
+        self,
+        config: PipelineConfig,
+        finder: Finder | None = None,
+        estimator: Estimator | SceneEstimator | None = None,
     ) -> None:
         self._config = config
-        self._finder = finder or HandFinder(_engine(config, config.finder.model), config)
-        self._estimator = estimator or KeypointFusionEstimator(_engine(config, config.model), config)
+        self._finder = finder or open_finder(config)
+        self._estimator = estimator or open_pose_model(config)
         self._tracker = Tracker(config.tracking)
+        self._following: Following = (
+            SceneHands(self._finder, self._estimator, self._tracker)
+            if isinstance(self._estimator, SceneEstimator)
+            else SingleHands(self._finder, self._estimator, self._tracker)
+        )
         self._meshes = Meshes(load_hand_models(config)) if config.mesh else None
         self.counts: Counter[str] = Counter()
-        self._last: _Instant | None = None
-        self._since_search = 0
+        self._last: Instant | None = None
 
     @property
     def config(self) -> PipelineConfig:
@@ -80,24 +82,26 @@ class Pipeline:
         dropped: Counter[str] = Counter()
         with timer.stage("track"):
             self._watch_stream(frame)
-        hands: tuple[HandEstimate, ...] = ()
-        if frame.depth is None or not cv2.countNonZero(frame.depth):
-            dropped["no_depth"] += 1
-        else:
-            self._follow(frame, timer, dropped)
-            self._search(frame, timer, dropped)
-            with timer.stage("track"):
-                dropped["duplicate"] += self._tracker.suppress_duplicates()
-            hands = self._assemble(frame, timer, dropped)
+        seen = self._following.observe(frame, timer, dropped)
+        hands = self._assemble(seen.tracks, frame, timer, dropped)
         dropped += Counter()  # leaves out the zeros
         self._count(hands, dropped)
-        return Scene(frame.stamp_ns, frame.frame_id, hands, (), timer.finish(), dict(dropped))
+        return Scene(frame.stamp_ns, frame.frame_id, hands, seen.objects, timer.finish(), dict(dropped))
+
+    def suggest(self, boxes: Sequence[HandBox], stamp_ns: int) -> None:
+        """Boxes (pixels) of hands that another detector saw in the image of this stamp; from any thread.
+
+        Raises:
+            ConfigError: this pipeline was given a finder that takes no boxes.
+        """
+        if not isinstance(self._finder, OutsideFinder):
+            raise ConfigError(f"boxes: expected an OutsideFinder to take them, got {type(self._finder).__name__}")
+        self._finder.suggest(boxes, stamp_ns)
 
     def reset(self) -> None:
         """Forget the followed hands; the counts stay."""
-        self._tracker.reset()
+        self._following.reset()
         self._last = None
-        self._since_search = 0
 
     def reconfigure(self, config: PipelineConfig) -> None:
         """Change options while running.
@@ -112,10 +116,9 @@ class Pipeline:
         if config.mesh and self._meshes is None:
             self._meshes = Meshes(load_hand_models(config))
         self._config = config
-        self._finder.config = config
-        self._estimator.config = config
+        self._following.reconfigure(config)
         self._tracker.config = config.tracking
-        self._tracker.keep(_sides(config), config.max_hands)
+        self._tracker.keep(sides_of(config), config.max_hands)
 
     def describe(self) -> dict[str, str]:
         """What runs here, for logs and diagnostics."""
@@ -129,108 +132,18 @@ class Pipeline:
         return description
 
     def _watch_stream(self, frame: Frame) -> None:
-        last, now = self._last, _Instant(frame.stamp_ns, frame.frame_id, frame.intrinsics)
+        last, now = self._last, Instant(frame.stamp_ns, frame.frame_id, frame.intrinsics)
         reason = last and now.break_after(last, self._config.tracking.max_gap)
         if reason:
             self.counts[reason] += 1
             self.reset()
         self._last = now
 
-    def _follow(self, frame: Frame, timer: StageTimer, dropped: Counter[str]) -> None:
-        if not self._config.tracking.enabled:
-            self._tracker.reset()
-        for track in list(self._tracker.tracks):
-            try:
-                center = self._tracker.predict(track, frame.stamp_ns)
-                hand = self._estimator.estimate(frame, center, track.hand.side, timer)
-                if look_due(track.age + 1):
-                    hand = self._watch_side(frame, track, hand, center, timer)
-                with timer.stage("track"):
-                    self._tracker.update(track, hand, frame.stamp_ns)
-            except DroppedHand as drop:
-                dropped[drop.reason] += 1
-                self._tracker.lose(track)
-                self._since_search = self._config.finder.period
-
-    def _search(self, frame: Frame, timer: StageTimer, dropped: Counter[str]) -> None:
-        tracks = self._tracker.tracks
-        self._since_search += 1
-        if len(tracks) >= self._config.max_hands or (tracks and self._since_search < self._config.finder.period):
-            return
-        self._since_search = 0
-        with timer.stage("find"):
-            known = [HandDetection(track.hand.side, track.hand.center, track.hand.score) for track in tracks]
-            found = self._finder.find(frame, known, dropped)
-        for detection in found:
-            if len(tracks) >= self._config.max_hands:
-                return
-            try:
-                hand, evidence = self._examine(frame, detection, timer)
-                with timer.stage("track"):
-                    self._tracker.add(hand, frame.stamp_ns, evidence)
-            except DroppedHand as drop:
-                dropped[drop.reason] += 1
-
-    def _examine(self, frame: Frame, detection: HandDetection, timer: StageTimer) -> tuple[NetworkHand, float]:
-        """The hand at a place the finder named, and the evidence for its side."""
-        hand = self._estimator.estimate(frame, detection.center, detection.side, timer)
-        if hand.score < self._config.tracking.min_score / 2:
-            return hand, 0.0
-        # The finder's centre is coarse: look again with the hand in the middle, from both sides.
-        hand = self._estimator.estimate(frame, hand.center, hand.side, timer)
-        evidence, other = self._compare_sides(frame, hand, hand.center, timer)
-        told = finder_evidence(detection)
-        evidence = bounded(evidence + (told if hand.side is detection.side else -told))
-        # Evidence is for the hand's own side, the prior for the right one.
-        if evidence + (self._prior() if hand.side is Side.RIGHT else -self._prior()) < 0:
-            hand, evidence = other, -evidence
-        if hand.side not in self._sides_wanted():
-            raise DroppedHand("side_not_wanted")
-        return hand, evidence
-
-    def _watch_side(
-        self, frame: Frame, track: Track, hand: NetworkHand, center: FloatArray, timer: StageTimer
-    ) -> NetworkHand:
-        """The followed hand, of the other side where the evidence has turned against its own."""
-        evidence, other = self._compare_sides(frame, hand, center, timer)
-        track.side_evidence = bounded(track.side_evidence + evidence)
-        if track.side_evidence > DOUBT:
-            return hand
-        taken = any(t is not track and t.hand.side is other.side for t in self._tracker.tracks)
-        if self._config.one_person and taken:
-            return hand
-        if other.side not in _sides(self._config):
-            if track.side_evidence > -PRIOR:
-                return hand
-            raise DroppedHand("side_not_wanted")
-        track.side_evidence *= -1
-        return other
-
-    def _prior(self) -> float:
-        """Log-odds known beforehand that a new hand is a right one."""
-        sides = [Side(self._config.sides)] if self._config.sides != "both" else []
-        if self._config.one_person:
-            sides += [track.hand.side.other for track in self._tracker.tracks]
-        return PRIOR * sum(1.0 if side is Side.RIGHT else -1.0 for side in sides)
-
-    def _sides_wanted(self) -> tuple[Side, ...]:
-        """Sides a new hand may have; with one person, sides that are not followed yet."""
-        taken = [track.hand.side for track in self._tracker.tracks] if self._config.one_person else []
-        return tuple(side for side in _sides(self._config) if side not in taken)
-
-    def _compare_sides(
-        self, frame: Frame, hand: NetworkHand, center: FloatArray, timer: StageTimer
-    ) -> tuple[float, NetworkHand]:
-        """Evidence for the hand's side, and what the same place shows when it is taken for the other one."""
-        try:
-            other = self._estimator.estimate(frame, center, hand.side.other, timer)
-        except DroppedHand:
-            return MAX_EVIDENCE, hand
-        return side_evidence(hand, other), other
-
-    def _assemble(self, frame: Frame, timer: StageTimer, dropped: Counter[str]) -> tuple[HandEstimate, ...]:
+    def _assemble(
+        self, tracks: Sequence[Track], frame: Frame, timer: StageTimer, dropped: Counter[str]
+    ) -> tuple[HandEstimate, ...]:
         hands = []
-        for track in list(self._tracker.tracks):
+        for track in tracks:
             try:
                 hands.append(self._estimate_of(track, frame, timer))
             except DroppedHand as drop:
@@ -278,32 +191,3 @@ class Pipeline:
         self.counts["frames"] += 1
         self.counts["hands"] += len(hands)
         self.counts.update(dropped)
-
-
-@dataclass(frozen=True)
-class _Instant:
-    """What of the frame before is remembered: not its images."""
-
-    stamp_ns: int
-    frame_id: str
-    intrinsics: Intrinsics
-
-    def break_after(self, last: _Instant, max_gap: float) -> str | None:
-        """Why the stream does not go on from `last` to here, if it does not."""
-        if self.stamp_ns < last.stamp_ns:
-            return "reset_stamp_jump"
-        if (self.stamp_ns - last.stamp_ns) * 1e-9 > max_gap:
-            return "reset_gap"
-        if (self.frame_id, self.intrinsics) != (last.frame_id, last.intrinsics):
-            return "reset_camera"
-        return None
-
-
-def _sides(config: PipelineConfig) -> tuple[Side, ...]:
-    return tuple(Side) if config.sides == "both" else (Side(config.sides),)
-
-
-def _engine(config: PipelineConfig, model: str) -> Engine:
-    engine = create_engine(find_model(model), config.engine, config.threads)
-    warm_up(engine)
-    return engine

@@ -117,22 +117,22 @@ class Tracker:
         self.tracks.remove(track)
         self._lost.append(track)
 
-    def suppress_duplicates(self) -> int:
+    def suppress_duplicates(self, strictness: float = 1.0) -> int:
         """Of hands whose palm centres are closer than `min_separation` keep the most credible; how many went.
 
-        A hand that is followed for longer has a bonus, so that its number stays.
+        A hand that is followed for longer has a bonus, so that its number stays. `strictness` multiplies the limit.
         """
         kept: list[Track] = []
         for track in sorted(self.tracks, key=_standing, reverse=True):
             center = palm_center(track.hand.joints)
-            if not any(self._same_place(track, center, other) for other in kept):
+            if not any(self._same_place(track, center, other, strictness) for other in kept):
                 kept.append(track)
         gone = len(self.tracks) - len(kept)
         self.tracks = [track for track in self.tracks if track in kept]
         return gone
 
-    def _same_place(self, track: Track, center: FloatArray, other: Track) -> bool:
-        limit = self.config.min_separation * (SAME_SIDE if track.hand.side is other.hand.side else 1.0)
+    def _same_place(self, track: Track, center: FloatArray, other: Track, strictness: float) -> bool:
+        limit = strictness * self.config.min_separation * (SAME_SIDE if track.hand.side is other.hand.side else 1.0)
         return float(np.linalg.norm(center - palm_center(other.hand.joints))) < limit
 
     def keep(self, sides: tuple[Side, ...], max_hands: int) -> None:

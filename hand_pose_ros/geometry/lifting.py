@@ -1,0 +1,273 @@
+"""From image places and depths relative to the wrist to metres: where the wrist (the root) is.
+
+A network of colour alone says where joints are seen (u, v) and how far each lies behind the hand's own wrist. What it
+cannot say is how far the wrist is. That comes from the depth image, as the value on which most joints agree, or, where
+there is none, from the known lengths of bones. Two hands' roots are then brought to agree with the translation that the
+network sees between them, everything weighted by its certainty.
+
+In all of this, r = ((u - cx) / fx, (v - cy) / fy, 1) is a pixel's ray; a joint lies at (Z + d) r, with Z the root's
+depth and d the joint's depth behind it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from hand_pose_ros.skeleton import BONES
+from hand_pose_ros.types import DoubleArray, FloatArray, Intrinsics
+
+# A camera sees the skin; joint centres lie 5 to 12 mm under it (metres).
+SKIN_DEPTH: Final = 0.008
+# Readings this far (m) from the value looked for still count half; see `root_from_depth`.
+AGREEMENT: Final = 0.012
+# So many joints must agree on a root.
+MIN_JOINTS: Final = 4.0
+# What no number of joints averages out: the skin's thickness and the network's common error (m).
+ROOT_FLOOR: Final = 0.004
+# Spread of hand sizes between adults, as a part of the size (bone lengths: Buryanov and Kotiuk 2010).
+SIZE_SPREAD: Final = 0.06
+# Depths that a hand without depth readings is looked for at (m).
+NEAREST, FARTHEST = 0.1, 5.0
+_GRID: Final = np.geomspace(NEAREST, FARTHEST, 80)
+_PARENTS: Final = np.array([parent for parent, _ in BONES])
+_CHILDREN: Final = np.array([child for _, child in BONES])
+# A joint is read at nine pixels, so that a hole or an edge does not take it away.
+_PATCH: Final = np.array([(v, u) for v in (0, -1, 1) for u in (0, -1, 1)])
+_STEPS: Final = 6
+
+
+@dataclass(frozen=True)
+class Root:
+    """How far a wrist is from the camera's plane.
+
+    Attributes:
+        z: metres.
+        std: metres, one standard deviation.
+        support: joints (or bones) that speak for it.
+    """
+
+    z: float
+    std: float
+    support: float
+
+
+def rays(uv: DoubleArray, camera: Intrinsics) -> DoubleArray:
+    """(..., 3) of pixels (..., 2): the camera point at a depth of one metre."""
+    x, y = (uv[..., 0] - camera.cx) / camera.fx, (uv[..., 1] - camera.cy) / camera.fy
+    return np.stack([x, y, np.ones_like(x)], axis=-1)
+
+
+def read_depth(depth: FloatArray, uv: DoubleArray, limits: tuple[float, float], step: int = 2) -> DoubleArray:
+    """Readings (N, 9) in metres at pixels (N, 2) and around them, `step` pixels apart; NaN where there is none.
+
+    Args:
+        depth: (H, W) float32 metres, 0 = no reading.
+        uv: pixels, also outside the image.
+        limits: nearest and farthest reading that counts.
+        step: of the nine pixels' grid.
+    """
+    height, width = depth.shape
+    middle = np.rint(np.clip(uv, -1e6, 1e6)).astype(np.int64)
+    rows = middle[:, 1, None] + step * _PATCH[:, 0]
+    columns = middle[:, 0, None] + step * _PATCH[:, 1]
+    inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
+    values = depth[np.where(inside, rows, 0), np.where(inside, columns, 0)].astype(np.float64)
+    return np.where(inside & (values >= limits[0]) & (values <= limits[1]) & (values > 0), values, np.nan)
+
+
+def root_from_depth(
+    readings: DoubleArray,
+    relative: DoubleArray,
+    relative_std: DoubleArray,
+    prior: Root | None = None,
+    skin: float = SKIN_DEPTH,
+) -> Root | None:
+    """The root depth on which the most joints agree: joints behind something, beside the hand or in holes do not count.
+
+    A reading says: root = reading + skin - d. Every such value is tried; a joint votes with its best reading,
+    exp(-ln 2 (difference / 12 mm)^2), less where its d is uncertain. Then the mean of those that agree.
+
+    Args:
+        readings: (N, K) metres, NaN = none, see `read_depth`.
+        relative: (N,) d, metres behind the root.
+        relative_std: (N,) its standard deviation.
+        prior: what is known otherwise; values more than a few of its deviations off count less.
+        skin: how deep a joint lies under what the camera sees.
+
+    Returns:
+        None where fewer than four joints (less with doubt) agree.
+    """
+    roots = readings + skin - relative[:, None]
+    weight = 1.0 / (1.0 + (relative_std / AGREEMENT) ** 2)
+    tried = roots[np.isfinite(roots)]
+    if not tried.size:
+        return None
+    # Joints beyond every reading vote nothing.
+    known = np.where(np.isfinite(roots), roots, np.inf)
+    gaps = np.abs(known[None] - tried[:, None, None]).min(axis=2)
+    votes = np.exp2(-((gaps / AGREEMENT) ** 2)) @ weight
+    if prior is not None:
+        votes = votes * np.exp(-0.5 * ((tried - prior.z) / (3 * prior.std)) ** 2)
+    best = int(votes.argmax())
+    if votes[best] < min(MIN_JOINTS, 0.5 * len(relative)) * min(1.0, float(weight.mean()) * 1.5):
+        return None
+    return _mean_of_agreeing(known, weight, float(tried[best]))
+
+
+def _mean_of_agreeing(roots: DoubleArray, weight: DoubleArray, start: float) -> Root:
+    z = start
+    for _ in range(_STEPS):
+        nearest = np.take_along_axis(roots, np.abs(roots - z).argmin(axis=1)[:, None], axis=1)[:, 0]
+        agree = np.abs(nearest - z) <= 2 * AGREEMENT
+        share = weight * agree
+        z = float(share @ np.where(agree, nearest, 0.0) / share.sum())
+    spread = float(share @ np.where(agree, nearest - z, 0.0) ** 2 / share.sum())
+    effective = float(share.sum() ** 2 / (share**2).sum())
+    return Root(z, float(np.sqrt(spread / effective + ROOT_FLOOR**2)), float(agree.sum()))
+
+
+def root_from_bones(
+    uv: DoubleArray,
+    relative: DoubleArray,
+    lengths: DoubleArray,
+    camera: Intrinsics,
+    relative_std: DoubleArray,
+    size_spread: float = SIZE_SPREAD,
+) -> Root:
+    """The root depth at which the 20 bones come out as long as they should be: robust least squares.
+
+    A bone's vector is Z (r_c - r_p) + (d_c r_c - d_p r_p), so that its length is known for every Z; the best Z of a
+    grid is refined by Gauss-Newton steps with Huber weights.
+
+    Args:
+        uv: (21, 2) pixels of the image. relative: (21,) metres behind the wrist. relative_std: (21,) metres.
+        lengths: (20,) metres, in the order of `skeleton.BONES`.
+        size_spread: how much hands differ from `lengths`, as a part.
+    """
+    r = rays(uv, camera)
+    across = (r[_CHILDREN] - r[_PARENTS])[:, :2]
+    along = relative[_CHILDREN, None] * r[_CHILDREN] - relative[_PARENTS, None] * r[_PARENTS]
+    a = (across**2).sum(axis=1)
+    b = (across * along[:, :2]).sum(axis=1)
+    c = (along**2).sum(axis=1)
+    # A bone that points at the camera owes its length to d alone: it says little of Z.
+    depth_std = np.sqrt(relative_std[_CHILDREN] ** 2 + relative_std[_PARENTS] ** 2)
+    slope = np.abs(along[:, 2]) / np.maximum(lengths, 1e-6)
+    scale = np.sqrt((depth_std * np.minimum(slope, 1.0)) ** 2 + 0.004**2)
+
+    def residuals(z: DoubleArray) -> DoubleArray:
+        squared = a * z[:, None] ** 2 + 2 * b * z[:, None] + c
+        return np.asarray((np.sqrt(np.maximum(squared, 1e-12)) - lengths) / scale)
+
+    cost = _huber_cost(residuals(_GRID)).sum(axis=1)
+    z, information = float(_GRID[cost.argmin()]), 1e-12
+    for _ in range(_STEPS):
+        error = residuals(np.array([z]))[0]
+        gradient = (a * z + b) / np.maximum(error * scale + lengths, 1e-6) / scale
+        weight = np.minimum(1.0, 1.5 / np.maximum(np.abs(error), 1e-9))
+        information = max(float(weight @ gradient**2), 1e-12)
+        z = float(np.clip(z - (weight @ (gradient * error)) / information, z / 1.5, z * 1.5))
+    z = float(np.clip(z, NEAREST, FARTHEST))
+    return Root(z, float(np.hypot(size_spread * z, 1.0 / np.sqrt(information))), float(len(lengths)))
+
+
+def _huber_cost(error: DoubleArray, knee: float = 1.5) -> DoubleArray:
+    size = np.abs(error)
+    return np.asarray(np.where(size <= knee, 0.5 * size**2, knee * (size - 0.5 * knee)))
+
+
+def root_from_shape(
+    uv: DoubleArray, shape: DoubleArray, camera: Intrinsics, uv_std: DoubleArray, size_spread: float = SIZE_SPREAD
+) -> Root:
+    """The root depth at which joints of known shape are seen where they are seen: linear least squares, robust.
+
+    (X + tx) = x (Z + d) and (Y + ty) = y (Z + d) for each joint are linear in tx, ty and Z.
+
+    Args:
+        uv: (N, 2) pixels. shape: (N, 3) metres from the root, camera axes, of the right size. uv_std: (N,) pixels.
+        size_spread: how much the size may be wrong, as a part.
+    """
+    r = rays(uv, camera)
+    count = len(uv)
+    rows = np.zeros((2, count, 3))
+    rows[0, :, 0] = rows[1, :, 1] = 1.0
+    rows[0, :, 2], rows[1, :, 2] = -r[:, 0], -r[:, 1]
+    values = np.stack([r[:, 0] * shape[:, 2] - shape[:, 0], r[:, 1] * shape[:, 2] - shape[:, 1]])
+    spread = np.stack([uv_std / camera.fx, uv_std / camera.fy])
+    z, weight = 0.5, np.ones((2, count))
+    solved, normal = np.zeros(3), np.eye(3)
+    for _ in range(_STEPS):
+        # Rows are in metres at the joint's depth, pixels in parts of it.
+        share = weight / (spread * max(z, NEAREST)) ** 2
+        normal = np.einsum("kni,kn,knj->ij", rows, share, rows) + np.diag([0.0, 0.0, 1e-6])
+        solved = np.linalg.solve(normal, np.einsum("kni,kn,kn->i", rows, share, values))
+        z = float(np.clip(solved[2], NEAREST, FARTHEST))
+        error = np.abs(rows @ solved - values) / (spread * z)
+        weight = np.minimum(1.0, 2.0 / np.maximum(error, 1e-9))
+    variance = float(np.linalg.inv(normal)[2, 2])
+    return Root(z, float(np.sqrt((size_spread * z) ** 2 + variance)), float(count))
+
+
+def place_shape(uv: DoubleArray, shape: DoubleArray, z: float, camera: Intrinsics, uv_std: DoubleArray) -> DoubleArray:
+    """Joints (N, 3) of a known shape (N, 3), its root at depth `z`, moved sideways to where they are seen (N, 2)."""
+    r = rays(uv, camera)
+    wanted = r[:, :2] * (z + shape[:, 2:]) - shape[:, :2]
+    spread = uv_std[:, None] * (z / camera.fx)
+    shift, weight = np.median(wanted, axis=0), np.ones_like(wanted)
+    for _ in range(_STEPS):
+        weight = np.minimum(1.0, 2.0 / np.maximum(np.abs(wanted - shift) / spread, 1e-9)) / spread**2
+        shift = (weight * wanted).sum(axis=0) / weight.sum(axis=0)
+    return np.asarray(shape + np.array([shift[0], shift[1], z]))
+
+
+def place_joints(uv: DoubleArray, relative: DoubleArray, z: float, camera: Intrinsics) -> DoubleArray:
+    """Joints (N, 3) metres seen at (N, 2) whose depth behind the root, at depth `z`, is (N,)."""
+    return rays(uv, camera) * (z + relative)[:, None]
+
+
+def joint_std(
+    joints: DoubleArray, uv_std: DoubleArray, depth_std: DoubleArray, root: Root, focal: float
+) -> DoubleArray:
+    """One isotropic deviation (N,) in metres: root mean square over the axes, the root's own included.
+
+    An error of the root moves a joint along its ray.
+    """
+    z = np.maximum(joints[:, 2], NEAREST)
+    lateral = 2 * (uv_std * z / focal) ** 2
+    stretch = (joints**2).sum(axis=1) / z**2
+    return np.asarray(np.sqrt((lateral + (depth_std**2 + root.std**2) * stretch) / 3))
+
+
+def agree(
+    right: Root, left: Root, wrist_rays: DoubleArray, offset: DoubleArray, offset_std: DoubleArray, limit: float = 4.0
+) -> tuple[Root, Root]:
+    """Both roots together with the translation between the wrists: weighted least squares of two unknowns.
+
+    Z_r = right, Z_l = left, and Z_l r_l - Z_r r_r = offset in three axes, each with its deviation.
+
+    Args:
+        right, left: each hand's own root.
+        wrist_rays: (2, 3) of the right and the left wrist.
+        offset: (3,) metres, right to left wrist. offset_std: (3,); infinite where it says nothing.
+        limit: an axis that is this many deviations off what the roots say is not believed.
+    """
+    from_right, to_left = -wrist_rays[0], wrist_rays[1]
+    own = right.z * from_right + left.z * to_left
+    own_std = np.sqrt((right.std * from_right) ** 2 + (left.std * to_left) ** 2)
+    believed = np.isfinite(offset_std) & (np.abs(offset - own) <= limit * np.hypot(own_std, offset_std))
+    rows = np.concatenate([np.eye(2), np.stack([from_right, to_left], axis=1)[believed]])
+    values = np.concatenate([[right.z, left.z], offset[believed]])
+    share = 1.0 / np.concatenate([[right.std, left.std], offset_std[believed]]) ** 2
+    covariance = np.linalg.inv(rows.T @ (share[:, None] * rows))
+    z = covariance @ (rows.T @ (share * values))
+    std = np.sqrt(np.diag(covariance))
+    return Root(float(z[0]), float(std[0]), right.support), Root(float(z[1]), float(std[1]), left.support)
+
+
+def scaled_to(shape: DoubleArray, lengths: DoubleArray) -> DoubleArray:
+    """A shape (21, 3) metres from the wrist, made as large as a hand of these bone lengths (20,)."""
+    own = np.linalg.norm(shape[_CHILDREN] - shape[_PARENTS], axis=1).sum()
+    return np.asarray(shape * (lengths.sum() / max(float(own), 1e-6)))

@@ -1,0 +1,34 @@
+"""From the configuration to a network that runs: which kind it is, its file says."""
+
+from __future__ import annotations
+
+from hand_pose_ros.config import PipelineConfig
+from hand_pose_ros.engines.base import Engine, warm_up
+from hand_pose_ros.engines.factory import create_engine
+from hand_pose_ros.engines.zoo import find_model
+from hand_pose_ros.pipeline import handformer2t, keypoint_transformer
+from hand_pose_ros.pipeline.estimator import Estimator, KeypointFusionEstimator
+from hand_pose_ros.pipeline.hand_models import load_hand_models
+from hand_pose_ros.pipeline.scene_estimator import SceneEstimator
+
+
+def open_pose_model(config: PipelineConfig) -> Estimator | SceneEstimator:
+    """The pose network that the configuration names: of one hand, or of two where its file says so ("model").
+
+    Raises:
+        EngineError: it cannot be loaded, or does not have the inputs and outputs of its kind.
+    """
+    engine = _engine(config, config.model)
+    kind = engine.metadata.get("model", "")
+    if kind == handformer2t.MODEL:
+        return SceneEstimator(handformer2t.Handformer2TNetwork(engine), config)
+    if kind == keypoint_transformer.MODEL:
+        models = load_hand_models(config)
+        return SceneEstimator(keypoint_transformer.KeypointTransformerNetwork(engine, models), config)
+    return KeypointFusionEstimator(engine, config)
+
+
+def _engine(config: PipelineConfig, model: str) -> Engine:
+    engine = create_engine(find_model(model), config.engine, config.threads)
+    warm_up(engine)
+    return engine

@@ -1,0 +1,144 @@
+"""A window of the image to hands in camera metres: crop, network of two hands, lift."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from hand_pose_ros.config import PipelineConfig
+from hand_pose_ros.geometry.lifting import (
+    Root,
+    agree,
+    joint_std,
+    place_joints,
+    place_shape,
+    rays,
+    read_depth,
+    root_from_bones,
+    root_from_depth,
+    root_from_shape,
+    scaled_to,
+)
+from hand_pose_ros.geometry.scene_crop import Window
+from hand_pose_ros.hand_model.model import NUM_BETAS, HandModel
+from hand_pose_ros.pipeline.estimator import NetworkHand
+from hand_pose_ros.pipeline.scene_network import SceneNetwork, SeenHand, SeenObject, SeenScene
+from hand_pose_ros.pipeline.timing import StageTimer
+from hand_pose_ros.skeleton import BONES, WRIST, Side
+from hand_pose_ros.types import DoubleArray, FloatArray, Frame, Intrinsics
+
+# Wrist to the tip of the middle finger, in canonical joints.
+_LENGTH_CHAIN: Final = ((0, 9), (9, 10), (10, 11), (11, 12))
+
+
+@dataclass(frozen=True)
+class SceneLook:
+    """One look at a window, in the camera frame.
+
+    Attributes:
+        hands: those that are there and usable.
+        wrist: (3,) metres of the right wrist, told by the left one where the right hand is not there; None without any.
+        held: the object the network sees.
+    """
+
+    hands: tuple[NetworkHand, ...]
+    wrist: DoubleArray | None
+    held: SeenObject | None
+
+
+class SceneEstimator:
+    """Runs a network of two hands on windows of a frame.
+
+    Args:
+        network: the network and how it is read.
+        config: depth limits, hand size, the score from which a hand is there.
+    """
+
+    def __init__(self, network: SceneNetwork, config: PipelineConfig) -> None:
+        self.network = network
+        self.engine = network.engine
+        self.config = config
+        self._rgb = np.zeros((1, network.size, network.size, 3), dtype=np.uint8)
+        self._mean_lengths, self._mean_length = bone_lengths()
+
+    def look(self, frame: Frame, window: Window, timer: StageTimer, dropped: Counter[str]) -> SceneLook:
+        """The hands of a window; those with unusable numbers are counted in `dropped`.
+
+        Args:
+            frame: with colour; with depth the hands' distance is measured, without it is told by their size.
+        """
+        assert frame.color is not None
+        with timer.stage("crop"):
+            window.cut(frame.color, self._rgb[0])
+        with timer.stage("infer"):
+            outputs = self.engine.run({"rgb": self._rgb})
+        with timer.stage("lift"):
+            return self._lift(self.network.read(outputs, window), frame, dropped)
+
+    def _lift(self, seen: SeenScene, frame: Frame, dropped: Counter[str]) -> SceneLook:
+        camera = frame.intrinsics
+        hands = [hand for hand in seen.hands if self._usable(hand, dropped)]
+        roots = [self._root(hand, frame) for hand in hands]
+        if len(hands) == 2:
+            wrists = np.stack([rays(hand.uv[WRIST], camera) for hand in hands])
+            roots = list(agree(roots[0], roots[1], wrists, seen.offset, seen.offset_std))
+        placed = [self._place(hand, root, camera) for hand, root in zip(hands, roots, strict=True)]
+        kept = [hand for hand in placed if bool((hand.joints[:, 2] > 0).all())]
+        dropped["behind_camera"] += len(placed) - len(kept)
+        held = seen.held
+        if held is not None and not held.finite:
+            dropped["non_finite"] += 1
+            held = None
+        return SceneLook(tuple(kept), _right_wrist(kept, seen), held)
+
+    def _usable(self, hand: SeenHand, dropped: Counter[str]) -> bool:
+        if not hand.finite:
+            dropped["non_finite"] += 1
+            return False
+        return hand.presence >= self.config.tracking.min_score
+
+    def _root(self, hand: SeenHand, frame: Frame) -> Root:
+        """How far the hand's wrist is: as the depth image says, or else as its size says."""
+        camera, lengths = frame.intrinsics, self._lengths()
+        if hand.shape is not None:
+            told = root_from_shape(hand.uv, scaled_to(hand.shape, lengths), camera, hand.uv_std)
+        else:
+            told = root_from_bones(hand.uv, hand.depth, lengths, camera, hand.depth_std)
+        if frame.depth is None:
+            return told
+        readings = read_depth(frame.depth, hand.uv, (self.config.min_depth, self.config.max_depth))
+        skin = self.config.lifting.skin_depth
+        return root_from_depth(readings, hand.depth, hand.depth_std, told, skin) or told
+
+    def _place(self, hand: SeenHand, root: Root, camera: Intrinsics) -> NetworkHand:
+        if hand.shape is None:
+            joints = place_joints(hand.uv, hand.depth, root.z, camera)
+        else:
+            joints = place_shape(hand.uv, hand.shape, root.z, camera, hand.uv_std)
+        std = joint_std(joints, hand.uv_std, hand.depth_std, root, camera.fx)
+        return NetworkHand(hand.side, joints.astype(np.float32), std.astype(np.float32), hand.presence, 1.0)
+
+    def _lengths(self) -> DoubleArray:
+        return self._mean_lengths * (self.config.lifting.hand_length / self._mean_length)
+
+
+def bone_lengths() -> tuple[DoubleArray, float]:
+    """Lengths (20,) of the mean hand's bones, and its length from the wrist to the middle finger's tip, metres."""
+    zero: FloatArray = np.zeros(NUM_BETAS, dtype=np.float32)
+    angles, place = np.zeros(45, dtype=np.float32), np.zeros(3, dtype=np.float32)
+    joints = HandModel.bundled(Side.RIGHT).forward(place, angles, zero, place).joints.astype(np.float64)
+    lengths = np.array([np.linalg.norm(joints[child] - joints[parent]) for parent, child in BONES])
+    reach = sum(float(np.linalg.norm(joints[child] - joints[parent])) for parent, child in _LENGTH_CHAIN)
+    return lengths, reach
+
+
+def _right_wrist(hands: list[NetworkHand], seen: SeenScene) -> DoubleArray | None:
+    by_side = {hand.side: hand.joints[WRIST].astype(np.float64) for hand in hands}
+    if Side.RIGHT in by_side:
+        return np.asarray(by_side[Side.RIGHT])
+    if Side.LEFT in by_side and np.isfinite(seen.offset_std).all():
+        return np.asarray(by_side[Side.LEFT] - seen.offset)
+    return None

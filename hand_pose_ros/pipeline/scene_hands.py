@@ -1,0 +1,205 @@
+"""Both hands in one crop: windows about the hands of the last frame, or about places the finder names."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from itertools import permutations
+from typing import Final
+
+import numpy as np
+
+from hand_pose_ros.config import PipelineConfig
+from hand_pose_ros.geometry.scene_crop import Window
+from hand_pose_ros.pipeline.estimator import DroppedHand, NetworkHand
+from hand_pose_ros.pipeline.following import Finder, Observation, sides_of
+from hand_pose_ros.pipeline.held_objects import HeldObjects
+from hand_pose_ros.pipeline.scene_estimator import SceneEstimator, SceneLook
+from hand_pose_ros.pipeline.scene_windows import group, hand_pixels, place_pixels
+from hand_pose_ros.pipeline.timing import StageTimer
+from hand_pose_ros.pipeline.tracking import Track, Tracker
+from hand_pose_ros.types import FloatArray, Frame, HandDetection
+
+# Hands of one side nearer than this are one; a change of side costs a followed hand as much as so far a move (m).
+OTHER_SIDE: Final = 0.08
+# Both hands of one look are two hands, however near: the limit for duplicates, as a part of the usual one.
+TOUCHING: Final = 0.4
+# A hand that shows up in another hand's window is taken where so much of it lies inside.
+INSIDE: Final = 0.7
+
+
+class SceneHands:
+    """See `hand_pose_ros.pipeline.following.Following`.
+
+    Args:
+        finder: finds hands in whole frames.
+        estimator: both hands of a window.
+        tracker: keeps the followed hands.
+    """
+
+    def __init__(self, finder: Finder, estimator: SceneEstimator, tracker: Tracker) -> None:
+        self._finder = finder
+        self._estimator = estimator
+        self._tracker = tracker
+        self._config = estimator.config
+        self._objects = HeldObjects(estimator.config, estimator.network.has_object)
+        self._since_search = 0
+        self._together = False
+
+    def reset(self) -> None:
+        """See `Following.reset`."""
+        self._tracker.reset()
+        self._objects.reset()
+        self._since_search = 0
+        self._together = False
+
+    def reconfigure(self, config: PipelineConfig) -> None:
+        """See `Following.reconfigure`."""
+        self._config = config
+        self._finder.config = config
+        self._estimator.config = config
+
+    def observe(self, frame: Frame, timer: StageTimer, dropped: Counter[str]) -> Observation:
+        """See `Following.observe`. Without colour nothing is seen ("no_color"); depth is not needed."""
+        if frame.color is None:
+            dropped["no_color"] += 1
+            return Observation(())
+        if not self._config.tracking.enabled:
+            self._tracker.reset()
+        looks = self._follow(frame, timer, dropped) + self._search(frame, timer, dropped)
+        with timer.stage("track"):
+            dropped["duplicate"] += self._tracker.suppress_duplicates(TOUCHING)
+        return Observation(tuple(self._tracker.tracks), self._objects.seen(looks, frame))
+
+    def _follow(self, frame: Frame, timer: StageTimer, dropped: Counter[str]) -> list[SceneLook]:
+        tracks, places = self._predicted(frame, dropped)
+        windows = self._windows(places, frame)
+        self._together = any(len(members) > 1 for _, members in windows)
+        looks = []
+        for window, members in windows:
+            look = self._estimator.look(frame, window, timer, dropped)
+            looks.append(look)
+            with timer.stage("track"):
+                self._update([tracks[k] for k in members], look, window, frame, dropped)
+        return looks
+
+    def _predicted(self, frame: Frame, dropped: Counter[str]) -> tuple[list[Track], list[FloatArray]]:
+        """The followed hands and where their joints (21, 3) are expected."""
+        tracks, places = [], []
+        for track in list(self._tracker.tracks):
+            try:
+                center = self._tracker.predict(track, frame.stamp_ns)
+            except DroppedHand as drop:
+                self._lose(track, drop, dropped)
+                continue
+            tracks.append(track)
+            places.append(track.hand.joints + (center - track.hand.center))
+        return tracks, places
+
+    def _windows(self, places: Sequence[FloatArray], frame: Frame) -> list[tuple[Window, list[int]]]:
+        pixels = [hand_pixels(joints, frame.intrinsics) for joints in places]
+        held = self._objects.pixels(frame.intrinsics)
+        if held is not None and pixels:
+            # The network looked at hands and object together; the object goes with the hand beside it.
+            nearest = int(np.argmin([np.linalg.norm(own.mean(axis=0) - held.mean(axis=0)) for own in pixels]))
+            pixels[nearest] = np.concatenate([pixels[nearest], held])
+        return group(pixels, self._estimator.network.margin, self._together)
+
+    def _update(
+        self, tracks: Sequence[Track], look: SceneLook, window: Window, frame: Frame, dropped: Counter[str]
+    ) -> None:
+        """Give each followed hand of a window its new result; a hand nobody followed is a new one."""
+        found, free = _matched(tracks, look.hands)
+        for track, hand in zip(tracks, found, strict=True):
+            try:
+                if hand is None:
+                    raise DroppedHand("low_score")
+                self._tracker.update(track, hand, frame.stamp_ns)
+            except DroppedHand as drop:
+                self._lose(track, drop, dropped)
+        for hand in free:
+            inside = window.share_inside(hand_pixels(hand.joints, frame.intrinsics))
+            if inside >= INSIDE and hand.score >= self._config.tracking.min_score:
+                self._add(hand, frame, dropped)
+
+    def _search(self, frame: Frame, timer: StageTimer, dropped: Counter[str]) -> list[SceneLook]:
+        tracks = self._tracker.tracks
+        self._since_search += 1
+        if len(tracks) >= self._config.max_hands or (tracks and self._since_search < self._config.finder.period):
+            return []
+        self._since_search = 0
+        with timer.stage("find"):
+            known = [HandDetection(track.hand.side, track.hand.center, track.hand.score) for track in tracks]
+            found = self._finder.find(frame, known, dropped)
+        looks = []
+        for window in self._places(found, frame):
+            if len(self._tracker.tracks) >= self._config.max_hands:
+                break
+            look = self._examine(frame, window, timer, dropped)
+            if look is not None:
+                looks.append(look)
+                with timer.stage("track"):
+                    for hand in look.hands:
+                        self._add(hand, frame, dropped)
+        return looks
+
+    def _places(self, found: Sequence[HandDetection], frame: Frame) -> list[Window]:
+        """Windows about detections, each with the followed or found hand beside it where one is near."""
+        camera = frame.intrinsics
+        pixels = [place_pixels(detection.center, camera) for detection in found if detection.center[2] > 0]
+        followed = [hand_pixels(track.hand.joints, camera) for track in self._tracker.tracks]
+        windows = group([*pixels, *followed], self._estimator.network.margin)
+        return [window for window, members in windows if min(members) < len(pixels)]
+
+    def _examine(self, frame: Frame, window: Window, timer: StageTimer, dropped: Counter[str]) -> SceneLook | None:
+        """Look at a place the finder named, and again with the hands that are there in the middle."""
+        first = self._estimator.look(frame, window, timer, dropped)
+        if not first.hands:
+            dropped["low_score"] += 1
+            return None
+        pixels = np.concatenate([hand_pixels(hand.joints, frame.intrinsics) for hand in first.hands])
+        better = group([pixels], self._estimator.network.margin)[0][0]
+        return self._estimator.look(frame, better, timer, dropped)
+
+    def _add(self, hand: NetworkHand, frame: Frame, dropped: Counter[str]) -> None:
+        """Follow a new hand, unless it is followed already or not wanted."""
+        tracks = self._tracker.tracks
+        if len(tracks) >= self._config.max_hands or any(self._taken(hand, track.hand) for track in tracks):
+            return
+        try:
+            if hand.side not in sides_of(self._config):
+                raise DroppedHand("side_not_wanted")
+            self._tracker.add(hand, frame.stamp_ns)
+        except DroppedHand as drop:
+            dropped[drop.reason] += 1
+
+    def _taken(self, hand: NetworkHand, other: NetworkHand) -> bool:
+        """Whether a followed hand stands for this one already, or is the person's only one of that side."""
+        near = float(np.linalg.norm(hand.center - other.center)) < OTHER_SIDE
+        return hand.side is other.side and (near or self._config.one_person)
+
+    def _lose(self, track: Track, drop: DroppedHand, dropped: Counter[str]) -> None:
+        dropped[drop.reason] += 1
+        self._tracker.lose(track)
+        self._since_search = self._config.finder.period
+
+
+def _matched(
+    tracks: Sequence[Track], hands: Sequence[NetworkHand]
+) -> tuple[list[NetworkHand | None], list[NetworkHand]]:
+    """For each track the hand that goes on from it, with the smallest total distance; and the hands left over."""
+    slots: list[int | None] = [*range(len(hands)), *([None] * len(tracks))]
+    best = min(permutations(slots, len(tracks)), key=lambda chosen: _cost(tracks, hands, chosen))
+    taken = [None if k is None else hands[k] for k in best]
+    return taken, [hand for k, hand in enumerate(hands) if k not in best]
+
+
+def _cost(tracks: Sequence[Track], hands: Sequence[NetworkHand], chosen: Sequence[int | None]) -> float:
+    total = 0.0
+    for track, k in zip(tracks, chosen, strict=True):
+        if k is None:
+            total += 1.0
+            continue
+        total += float(np.linalg.norm(hands[k].center - track.hand.center))
+        total += 0.0 if hands[k].side is track.hand.side else OTHER_SIDE
+    return total

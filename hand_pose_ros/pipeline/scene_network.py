@@ -1,0 +1,112 @@
+"""What a network of two hands says of one crop, in one form for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import numpy as np
+
+from hand_pose_ros.engines.base import Array, Engine
+from hand_pose_ros.geometry.scene_crop import Window
+from hand_pose_ros.skeleton import Side
+from hand_pose_ros.types import DoubleArray
+
+# The order of both hands in every array of such a network.
+HANDS: Final = (Side.RIGHT, Side.LEFT)
+
+
+@dataclass(frozen=True)
+class SeenHand:
+    """One hand of a crop: where its joints are seen and how they lie behind its wrist, not how far it is.
+
+    Attributes:
+        side: which hand.
+        presence: 0..1 that it is there.
+        uv: (21, 2) pixels of the whole image. uv_std: (21,) pixels.
+        depth: (21,) metres behind its own wrist. depth_std: (21,) metres.
+        shape: (21, 3) metres from its own wrist in camera axes, where the network gives joints in space; else None.
+    """
+
+    side: Side
+    presence: float
+    uv: DoubleArray
+    uv_std: DoubleArray
+    depth: DoubleArray
+    depth_std: DoubleArray
+    shape: DoubleArray | None = None
+
+    @property
+    def finite(self) -> bool:
+        """Whether every number can be used."""
+        arrays = [self.uv, self.uv_std, self.depth, self.depth_std] + ([] if self.shape is None else [self.shape])
+        return bool(np.isfinite(self.presence)) and all(bool(np.isfinite(array).all()) for array in arrays)
+
+
+@dataclass(frozen=True)
+class SeenObject:
+    """The object of a crop: rotation (3, 3) object to camera axes, translation (3,) metres from the right wrist."""
+
+    rotation: DoubleArray
+    translation: DoubleArray
+    presence: float
+
+    @property
+    def finite(self) -> bool:
+        """Whether every number can be used."""
+        numbers = np.concatenate([self.rotation.ravel(), self.translation, [self.presence]])
+        return bool(np.isfinite(numbers).all())
+
+
+@dataclass(frozen=True)
+class SeenScene:
+    """What a network says of one crop.
+
+    Attributes:
+        hands: right and left, whether they are there or not.
+        offset: (3,) metres, right to left wrist. offset_std: (3,) metres, infinite in the axes it does not know.
+        held: the object, where the network knows one.
+    """
+
+    hands: tuple[SeenHand, SeenHand]
+    offset: DoubleArray
+    offset_std: DoubleArray
+    held: SeenObject | None = None
+
+
+class SceneNetwork(Protocol):
+    """A network of two hands: its engine, and how its outputs are read.
+
+    Attributes:
+        engine: runs it; one input "rgb" (1, size, size, 3) uint8.
+        size: side of the crop in pixels.
+        margin: the crop's side over the longer side of the box about the joints, as in its training.
+        has_object: whether it gives an object's pose.
+    """
+
+    engine: Engine
+    size: int
+    margin: float
+    has_object: bool
+
+    def read(self, outputs: Mapping[str, Array], window: Window) -> SeenScene:
+        """What the outputs say, in pixels of the image that `window` was cut out of."""
+        ...
+
+
+def crop_size(engine: Engine) -> int:
+    """The side of the square crop that a network takes; 256 where it does not say."""
+    for spec in engine.inputs:
+        if spec.name == "rgb" and len(spec.shape) == 4:
+            return spec.shape[1] or 256
+    return 256
+
+
+def stated(engine: Engine, name: str, default: float) -> float:
+    """A number of the model file's metadata, measured when it was trained; `default` where it states none."""
+    try:
+        value = float(engine.metadata.get(name, default))
+    except ValueError:
+        return default
+    return value if np.isfinite(value) and value > 0 else default
