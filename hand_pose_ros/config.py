@@ -225,6 +225,11 @@ class TopicConfig:
     color: str = option("/camera/camera/color/image_raw", "Colour image topic.")
     depth: str = option("/camera/camera/aligned_depth_to_color/image_raw", "Depth image topic, aligned to colour.")
     camera_info: str = option("/camera/camera/color/camera_info", "Camera info topic of the colour image.")
+    hand_boxes: str = option(
+        "",
+        "Topic with boxes of hands from another detector (vision_msgs/Detection2DArray, in pixels of the colour image); "
+        "empty for none. All its detections count; left or right in a class name tells the side.",
+    )
     color_transport: str = option(
         "raw", "raw subscribes to the topic, compressed to its /compressed companion.", choices=("raw", "compressed")
     )

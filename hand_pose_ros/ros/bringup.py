@@ -55,9 +55,19 @@ def node_arguments(params_file: str) -> tuple[Argument, ...]:
             choices=("", "auto", "onnxruntime", "tensorrt", "torch"),
             parameter="pipeline.engine",
         ),
+        Argument(
+            "finder",
+            "Hand finder: a name from the zoo, a path to an .onnx file, mediapipe, or boxes (told from outside only).",
+            parameter="pipeline.finder.model",
+        ),
         Argument("color_topic", "Colour image topic.", parameter="topics.color"),
         Argument("depth_topic", "Depth image topic, aligned to colour.", parameter="topics.depth"),
         Argument("camera_info_topic", "Camera info topic of the colour image.", parameter="topics.camera_info"),
+        Argument(
+            "hand_boxes_topic",
+            "Boxes of hands from another detector (vision_msgs/Detection2DArray).",
+            parameter="topics.hand_boxes",
+        ),
         Argument(
             "color_transport",
             "How colour comes.",

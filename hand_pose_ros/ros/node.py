@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 from diagnostic_msgs.msg import DiagnosticArray
@@ -22,7 +23,9 @@ from std_msgs.msg import Header
 from hand_pose_ros.config import ConfigError, NodeConfig
 from hand_pose_ros.engines.base import EngineError
 from hand_pose_ros.pipeline.hand_models import load_hand_models
+from hand_pose_ros.pipeline.outside import parse_region
 from hand_pose_ros.pipeline.pipeline import Pipeline
+from hand_pose_ros.ros.boxes import BoxInput
 from hand_pose_ros.ros.diagnostics import Monitor, diagnostic_array
 from hand_pose_ros.ros.ending import until_shutdown
 from hand_pose_ros.ros.inputs import Inputs, ReceivedFrame
@@ -37,6 +40,8 @@ from hand_pose_ros.types import InvalidData, Scene
 NODE_NAME: Final = "hand_pose"
 REPLACED: Final = "newer_frame"  # a newer frame came while this one waited for the worker
 INVALID: Final = "invalid_input"
+INVALID_BOXES: Final = "invalid_boxes"
+INVALID_CONFIG: Final = "invalid_parameters"
 NO_TRANSFORM: Final = "no_transform"
 # Texts are remembered so that each is logged once; a text can hold a changing number, so not without end.
 _MAX_REMEMBERED: Final = 50
@@ -68,6 +73,7 @@ class HandPoseNode(LifecycleNode):  # type: ignore[misc]  # rclpy carries no typ
         self._remembered: set[str] = set()
         self._pipeline: Pipeline | None = None
         self._inputs: Inputs | None = None
+        self._boxes: BoxInput | None = None
         self._outputs: Outputs | None = None
         self._target: TargetFrame | None = None
         self._worker: NewestWorker[ReceivedFrame] = NewestWorker(
@@ -113,7 +119,11 @@ class HandPoseNode(LifecycleNode):  # type: ignore[misc]  # rclpy carries no typ
         """Subscribe and start the worker."""
         if (result := super().on_activate(state)) != TransitionCallbackReturn.SUCCESS:
             return result
-        return self._attempt("activate", self._activate)
+        result = self._attempt("activate", self._activate)
+        if result != TransitionCallbackReturn.SUCCESS:
+            self._stop()
+            super().on_deactivate(state)
+        return result
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Unsubscribe and forget the followed hands; the models stay loaded."""
@@ -162,10 +172,13 @@ class HandPoseNode(LifecycleNode):  # type: ignore[misc]  # rclpy carries no typ
         self.get_logger().info(f"ready; {facts}")
 
     def _activate(self) -> None:
-        assert self._outputs is not None  # an active node has been configured
+        assert self._outputs is not None and self._pipeline is not None  # an active node has been configured
         self._outputs.latch("mano" if self.config.pipeline.mano_path else "bundled")
         self._worker.start()
         self._inputs = Inputs(self, self.config.topics, self.config.sync, self._on_frame, self.monitor.dropped)
+        if self.config.topics.hand_boxes:
+            refused = partial(self._drop, INVALID_BOXES)
+            self._boxes = BoxInput(self, self.config.topics.hand_boxes, self._pipeline.suggest, refused)
         self.get_logger().info(f"subscribed to {', '.join(self._inputs.topics)}")
 
     def _stop(self) -> None:
@@ -174,6 +187,9 @@ class HandPoseNode(LifecycleNode):  # type: ignore[misc]  # rclpy carries no typ
             for reason, count in self._inputs.pairer.drops.items():
                 self.monitor.dropped(reason, count)
             self._inputs = None
+        if self._boxes is not None:
+            self._boxes.close()
+            self._boxes = None
         self._worker.stop()
         if self._pipeline is not None:
             self._pipeline.reset()
@@ -220,6 +236,9 @@ class HandPoseNode(LifecycleNode):  # type: ignore[misc]  # rclpy carries no typ
         except (DecodeError, InvalidData) as error:
             self._drop(INVALID, error)
             return
+        except ConfigError as error:  # a region of interest outside of this camera's image
+            self._drop(INVALID_CONFIG, error)
+            return
         except NoTransform as error:
             self._drop(NO_TRANSFORM, error)
             return
@@ -238,7 +257,7 @@ class HandPoseNode(LifecycleNode):  # type: ignore[misc]  # rclpy carries no typ
         text = str(error)
         if text not in self._remembered and len(self._remembered) < _MAX_REMEMBERED:
             self._remembered.add(text)
-            self.log_error(f"frame dropped ({reason}): {text} (said once; /diagnostics counts)")
+            self.log_error(f"dropped ({reason}): {text} (said once; /diagnostics counts)")
 
     def _failed(self, error: BaseException) -> None:
         """A bug or a broken engine: a node that lives on without a worker would look healthy, so it ends."""
@@ -247,7 +266,7 @@ class HandPoseNode(LifecycleNode):  # type: ignore[misc]  # rclpy carries no typ
         self.context.try_shutdown()
 
     def _on_set_parameters(self, parameters: Sequence[Parameter]) -> SetParametersResult:
-        changed, result = changed_config(self.config, parameters)
+        changed, result = changed_config(self.config, parameters, _check)
         if changed.pipeline != self.config.pipeline:
             self._changes.append(lambda pipeline: pipeline.reconfigure(changed.pipeline))
         if self._outputs is not None:
@@ -277,3 +296,8 @@ class HandPoseNode(LifecycleNode):  # type: ignore[misc]  # rclpy carries no typ
         tolerance = self.config.sync.tolerance_ms
         sync = "exact stamps" if tolerance == 0 else f"within {tolerance:g} ms"
         return {**(self._pipeline.describe() if self._pipeline is not None else {}), "sync": sync}
+
+
+def _check(config: NodeConfig) -> None:
+    """What a type, a range and choices do not tell. Raises `ConfigError`."""
+    parse_region(config.pipeline.finder.roi)

@@ -6,7 +6,7 @@ Only options marked `dynamic` can be set while the node runs; the others are rea
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
@@ -57,12 +57,18 @@ def descriptor(item: Option) -> ParameterDescriptor:
     return result
 
 
-def changed_config(config: T, parameters: Sequence[Parameter]) -> tuple[T, SetParametersResult]:
-    """`config` with `parameters` set, and the answer to whoever set them; refused settings leave it as it was."""
+def changed_config(
+    config: T, parameters: Sequence[Parameter], check: Callable[[T], None] = lambda config: None
+) -> tuple[T, SetParametersResult]:
+    """`config` with `parameters` set, and the answer to whoever set them; refused settings leave it as it was.
+
+    `check` raises `ConfigError` for what types and ranges do not tell.
+    """
     ours = flatten(config)
     values = {item.name: item.value for item in parameters if item.name in ours}
     try:
         changed = replace(config, values)
+        check(changed)
     except ConfigError as error:
         return config, SetParametersResult(successful=False, reason=str(error))
     return changed, SetParametersResult(successful=True)

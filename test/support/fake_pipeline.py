@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 from hand_pose_ros.config import PipelineConfig
+from hand_pose_ros.pipeline.outside import HandBox
 from hand_pose_ros.types import Frame, Scene
 
 
@@ -20,6 +21,7 @@ class FakePipeline:
     def __init__(self, config: PipelineConfig, scenes: list[Scene]) -> None:
         self.config = config
         self.frames: list[Frame] = []
+        self.boxes: list[tuple[list[HandBox], int]] = []
         self.resets = 0
         self._scenes = scenes
 
@@ -28,6 +30,10 @@ class FakePipeline:
         scene = self._scenes[len(self.frames) % len(self._scenes)]
         self.frames.append(frame)
         return dataclasses.replace(scene, stamp_ns=frame.stamp_ns, frame_id=frame.frame_id)
+
+    def suggest(self, boxes: list[HandBox], stamp_ns: int) -> None:
+        """Kept."""
+        self.boxes.append((boxes, stamp_ns))
 
     def reset(self) -> None:
         """Counted."""
