@@ -9,14 +9,13 @@ import numpy as np
 
 from hand_pose_ros.geometry.camera import project
 from hand_pose_ros.geometry.scene_crop import Window, window_around
+from hand_pose_ros.pipeline.outside import box_of
 from hand_pose_ros.types import DoubleArray, FloatArray, Intrinsics
 
 # Both hands share a window when it is at most so many times as wide as the larger one's own: each is then seen large
 # enough. Hands that shared one stay together a little longer, so that the framing does not flicker.
 TOGETHER: Final = 2.5
 STAY_TOGETHER: Final = 1.15
-# The box about the joints of a hand that is only known by its centre (m); half open, seen from any side.
-HAND_SPAN: Final = 0.16
 
 
 def hand_pixels(joints: FloatArray, camera: Intrinsics) -> DoubleArray:
@@ -26,9 +25,8 @@ def hand_pixels(joints: FloatArray, camera: Intrinsics) -> DoubleArray:
 
 def place_pixels(center: FloatArray, camera: Intrinsics) -> DoubleArray:
     """Corners (2, 2) of the box in which a hand at a centre (3,) metres may be seen."""
-    middle = project(center, camera)
-    half = 0.5 * HAND_SPAN * np.array([camera.fx, camera.fy]) / float(center[2])
-    return np.stack([middle - half, middle + half])
+    box = box_of(center, camera)
+    return np.array([[box.x, box.y], [box.x + box.width, box.y + box.height]])
 
 
 def group(pixels: Sequence[DoubleArray], margin: float, together: bool = False) -> list[tuple[Window, list[int]]]:

@@ -1,0 +1,49 @@
+"""Hands whose every number is known: posed by the bundled model, seen by a camera, with a depth image that fits."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+from hand_pose_ros.geometry.camera import project
+from hand_pose_ros.hand_model.model import HandModel
+from hand_pose_ros.hand_model.rotation import axis_angle_to_matrix
+from hand_pose_ros.skeleton import Side
+from hand_pose_ros.types import DoubleArray, FloatArray, Intrinsics
+
+CAMERA = Intrinsics(600.0, 600.0, 319.5, 239.5, 640, 480)
+
+
+@lru_cache(maxsize=256)
+def _shape(side: Side, seed: int) -> DoubleArray:
+    rng = np.random.default_rng(seed)
+    bend = rng.uniform(0.0, 0.4, (15, 1)) * np.array([[0.0, 0.0, 1.0]])
+    zero = np.zeros(3, dtype=np.float32)
+    model = HandModel.bundled(side)
+    joints = model.forward(zero, bend.astype(np.float32).reshape(45), np.zeros(10, np.float32), zero).joints
+    return np.asarray(joints - joints[0], dtype=np.float64)
+
+
+def exact_hand(side: Side, wrist: tuple[float, float, float], seed: int = 0) -> DoubleArray:
+    """Joints (21, 3) metres of a bent hand of mean size, its palm about square to the camera, the fingers up."""
+    rng = np.random.default_rng(seed + 1000)
+    shape = _shape(side, seed)
+    along, across = shape[9], shape[5] - shape[17]
+    up = -along / np.linalg.norm(along)
+    normal = np.cross(across, up)
+    normal /= np.linalg.norm(normal)
+    upright = np.stack([np.cross(up, normal), up, normal])
+    tilt = axis_angle_to_matrix(rng.normal(0.0, 0.35, 3))
+    return np.asarray(shape @ upright.T @ tilt.T + np.array(wrist))
+
+
+def painted_depth(*hands: DoubleArray, camera: Intrinsics = CAMERA, skin: float = 0.008, width: int = 4) -> FloatArray:
+    """A depth image (H, W): about each joint a square whose surface lies `skin` in front of it, the nearest on top."""
+    depth = np.zeros((camera.height, camera.width), dtype=np.float32)
+    joints = np.concatenate(hands) if hands else np.zeros((0, 3))
+    for joint in joints[np.argsort(-joints[:, 2])]:
+        u, v = np.rint(project(joint, camera)).astype(int)
+        if 0 <= u < camera.width and 0 <= v < camera.height:
+            depth[max(v - width, 0) : v + width + 1, max(u - width, 0) : u + width + 1] = joint[2] - skin
+    return depth
