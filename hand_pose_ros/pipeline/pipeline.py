@@ -72,6 +72,16 @@ class Pipeline:
         """The configuration in force."""
         return self._config
 
+    @property
+    def needs_depth(self) -> bool:
+        """Whether the model sees nothing without a depth image."""
+        return isinstance(self._following, SingleHands)
+
+    @property
+    def needs_color(self) -> bool:
+        """Whether the model sees nothing without a colour image."""
+        return isinstance(self._following, SceneHands)
+
     def process(self, frame: Frame) -> Scene:
         """The hands of one frame. Frames come in the order of their stamps; a jump of time forgets the hands."""
         with single_threaded_blas():

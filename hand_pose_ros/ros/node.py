@@ -23,9 +23,9 @@ from std_msgs.msg import Header
 from hand_pose_ros.config import ConfigError, NodeConfig
 from hand_pose_ros.engines.base import EngineError
 from hand_pose_ros.pipeline.hand_models import load_hand_models
-from hand_pose_ros.pipeline.outside import parse_region
 from hand_pose_ros.pipeline.pipeline import Pipeline
 from hand_pose_ros.ros.boxes import BoxInput
+from hand_pose_ros.ros.checks import check_images, check_values
 from hand_pose_ros.ros.diagnostics import Monitor, diagnostic_array
 from hand_pose_ros.ros.ending import until_shutdown
 from hand_pose_ros.ros.inputs import Inputs, ReceivedFrame
@@ -163,6 +163,7 @@ class HandPoseNode(LifecycleNode):  # type: ignore[misc]  # rclpy carries no typ
         config = self.config
         models = load_hand_models(config.pipeline)
         self._pipeline = Pipeline(config.pipeline)
+        check_images(self._pipeline, config)
         self._outputs = Outputs(self, config.publish, models)
         if config.publish.target_frame:
             self._target = TargetFrame(self, config.publish.target_frame)
@@ -266,7 +267,7 @@ class HandPoseNode(LifecycleNode):  # type: ignore[misc]  # rclpy carries no typ
         self.context.try_shutdown()
 
     def _on_set_parameters(self, parameters: Sequence[Parameter]) -> SetParametersResult:
-        changed, result = changed_config(self.config, parameters, _check)
+        changed, result = changed_config(self.config, parameters, check_values)
         if changed.pipeline != self.config.pipeline:
             self._changes.append(lambda pipeline: pipeline.reconfigure(changed.pipeline))
         if self._outputs is not None:
@@ -296,8 +297,3 @@ class HandPoseNode(LifecycleNode):  # type: ignore[misc]  # rclpy carries no typ
         tolerance = self.config.sync.tolerance_ms
         sync = "exact stamps" if tolerance == 0 else f"within {tolerance:g} ms"
         return {**(self._pipeline.describe() if self._pipeline is not None else {}), "sync": sync}
-
-
-def _check(config: NodeConfig) -> None:
-    """What a type, a range and choices do not tell. Raises `ConfigError`."""
-    parse_region(config.pipeline.finder.roi)

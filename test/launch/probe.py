@@ -1,7 +1,8 @@
 """Runs a launch file as `ros2 launch` does, watches it from a node of its own, ends it; prints what it saw as JSON.
 
 A process of its own because the middleware is chosen when rclpy is loaded. Input: a JSON object with `file` (in
-launch/), `arguments`, and optionally `base` (publish base_link -> camera, that many metres along x).
+launch/), `arguments`, and optionally `base` (publish base_link -> camera, that many metres along x) and `bag` (a
+recording that is played beside, over and over, in the camera's place).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from launch import LaunchDescription, LaunchService
 from launch.actions import IncludeLaunchDescription, RegisterEventHandler
 from launch.event_handlers import OnProcessExit
 from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch_ros.actions import Node as Program
 from lifecycle_msgs.srv import GetState
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
@@ -108,6 +110,9 @@ def main() -> None:
             ),
         ]
     )
+    if "bag" in request:
+        settings = {"bag": request["bag"], "loop": True, "clock": False}
+        description.add_action(Program(package="hand_pose_ros", executable="hand_pose_player", parameters=[settings]))
     service = LaunchService(noninteractive=True)
     service.include_launch_description(description)
     seen: dict[str, Any] = {}

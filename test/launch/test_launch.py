@@ -21,6 +21,7 @@ needs(
 )
 
 import toy_models
+import toy_scene_models
 import toy_scenes
 import yaml
 from ament_index_python.packages import get_package_share_directory
@@ -34,6 +35,16 @@ from hand_pose_ros.sources.bag_writer import BagWriter
 MIDDLEWARES = ("rmw_fastrtps_cpp", "rmw_cyclonedds_cpp")
 SHARE = Path(get_package_share_directory("hand_pose_ros"))
 LAUNCH_FILES = sorted((SHARE / "launch").glob("*.launch.py"))
+MODEL_LAUNCH_FILES = [path for path in LAUNCH_FILES if path.name != "replay.launch.py"]
+
+
+def shipped() -> list[str]:
+    """The parameter files whose model is shipped."""
+    files = sorted((SHARE / "config").glob("*.yaml"))
+    named = {
+        path.name: yaml.safe_load(path.read_text())["/**"]["ros__parameters"]["pipeline"]["model"] for path in files
+    }
+    return [name for name, model in named.items() if (SHARE / "models" / f"{model}.onnx").exists()]
 
 
 def probe(middleware: str, file: str, arguments: dict[str, str], **more: Any) -> dict[str, Any]:
@@ -74,6 +85,7 @@ def toys(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     }
     parameters = folder / "toy.yaml"
     parameters.write_text(yaml.safe_dump({"/**": {"ros__parameters": {"pipeline": models}}}))
+    toy_scene_models.handformer2t_model(folder / "two_hands.onnx")
     return {"bag": str(folder / "toy.mcap"), "params_file": str(parameters), "player": "hand_pose"}
 
 
@@ -102,10 +114,34 @@ def test_results_in_a_target_frame(toys: dict[str, str]) -> None:
     assert_clean(seen, processes=2)
 
 
-def test_sample_replays_with_the_shipped_models() -> None:
-    if not (SHARE / "sample").is_dir() or not list((SHARE / "models").glob("*.onnx")):
-        pytest.skip("no bundled sample or no shipped models")
-    seen = probe(MIDDLEWARES[0], "replay.launch.py", {"player": "hand_pose"})
+@pytest.mark.parametrize("params_file", shipped())
+def test_sample_replays_with_the_shipped_models(params_file: str) -> None:
+    """The defaults simply work: parameter file, model, finder, recording."""
+    seen = probe(MIDDLEWARES[0], "replay.launch.py", {"player": "hand_pose", "params_file": params_file})
+    assert len(seen["tf_distances"]) >= 10 and max(seen["tf_distances"]) < 1e-5, seen["log"]
+    assert_clean(seen, processes=2)
+
+
+@pytest.mark.parametrize(("name", "model"), [("kpt_fusion", "hand.onnx"), ("keypoint_transformer", "two_hands.onnx")])
+def test_a_model_runs_on_a_camera(name: str, model: str, toys: dict[str, str]) -> None:
+    """With the parameter file of its own."""
+    assert_runs(f"{name}.launch.py", model, toys, finder=str(Path(toys["bag"]).parent / "finder.onnx"))
+
+
+def test_a_model_runs_on_colour_alone(tmp_path: Path, toys: dict[str, str]) -> None:
+    """On a user's own copy of the parameter file, which says where to look: the toy finder needs depth."""
+    values = yaml.safe_load((SHARE / "config" / "handformer2t.yaml").read_text())
+    values["/**"]["ros__parameters"]["pipeline"]["finder"] = {"roi": "0.05 0.2 0.5 0.6"}
+    own = tmp_path / "own.yaml"
+    own.write_text(yaml.safe_dump(values))
+    more = {"use_depth": "false", "finder": "boxes", "params_file": str(own)}
+    assert_runs("handformer2t.launch.py", "two_hands.onnx", toys, **more)
+
+
+def assert_runs(file: str, model: str, toys: dict[str, str], **more: str) -> None:
+    arguments = {"model": str(Path(toys["bag"]).parent / model), "color_transport": "compressed", **more}
+    seen = probe(MIDDLEWARES[0], file, arguments, bag=toys["bag"])
+    assert seen["state"] == "active" and seen["frames"] == ["camera"], seen["log"]
     assert len(seen["tf_distances"]) >= 10 and max(seen["tf_distances"]) < 1e-5, seen["log"]
     assert_clean(seen, processes=2)
 
@@ -138,6 +174,20 @@ def test_every_argument_is_at_the_top_level_and_described(path: Path) -> None:
     assert {"model", "engine", "color_topic", "depth_topic", "camera_info_topic", "rviz", "use_sim_time", "namespace",
             "params_file"} <= arguments.keys()  # fmt: skip
     assert all(item.description and item.default_value is not None for item in arguments.values())
+
+
+def test_models_have_the_same_arguments() -> None:
+    """Who has learnt one launch file knows all; only the parameter file differs."""
+    tables = []
+    for path in MODEL_LAUNCH_FILES:
+        arguments = declared(path)
+        assert path.name.removesuffix(".launch.py") in _text(arguments.pop("params_file").default_value)
+        tables.append({name: (item.description, _text(item.default_value)) for name, item in arguments.items()})
+    assert len(tables) == 3 and tables[0] == tables[1] == tables[2]
+
+
+def _text(substitutions: Any) -> str:
+    return "".join(item.perform(LaunchContext()) for item in substitutions)
 
 
 def test_camera_and_rviz_are_started_as_asked(tmp_path: Path, toys: dict[str, str]) -> None:

@@ -90,7 +90,7 @@ def test_lifecycle_round_trip(ros: Ros, toy_parameters: dict[str, Any]) -> None:
     ("parameters", "text"),
     [
         ({"pipeline.model": "no_such_model"}, "no_such_model"),
-        ({"topics.use_color": False, "topics.use_depth": False}, "use_color or use_depth"),
+        ({"topics.use_depth": False}, "topics.use_depth: expected true"),
     ],
 )
 def test_what_cannot_start_says_why_and_can_be_tried_again(

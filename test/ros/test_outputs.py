@@ -93,6 +93,32 @@ def test_colour_alone_is_enough_where_depth_is_switched_off(
     assert [topic for topic in node.get_topic_names_and_types() if "depth" in topic[0]] == []
 
 
+@pytest.mark.parametrize(
+    ("needs", "missing", "text"),
+    [
+        ("needs_depth", {"topics.use_depth": False}, "topics.use_depth: expected true"),
+        ("needs_color", {"topics.use_color": False}, "topics.use_color: expected true"),
+        ("", {"topics.use_depth": False, "topics.use_color": False}, "expected use_color or use_depth"),
+    ],
+)
+def test_a_model_that_would_see_nothing_is_not_started(
+    ros: Ros,
+    pipelines: list[fake_pipeline.FakePipeline],
+    monkeypatch: pytest.MonkeyPatch,
+    needs: str,
+    missing: dict[str, Any],
+    text: str,
+) -> None:
+    if needs:
+        monkeypatch.setattr(fake_pipeline.FakePipeline, needs, True)
+    node = ros.node(HandPoseNode, parameters={**QUIET, **missing})
+    logged: list[str] = []
+    monkeypatch.setattr(node, "log_error", logged.append)
+    with pytest.raises(StartError):
+        node.start()
+    assert text in logged[0]
+
+
 def test_reset_is_done_before_the_next_frame(ros: Ros, pipelines: list[fake_pipeline.FakePipeline]) -> None:
     started(ros)
     camera = Camera(ros)

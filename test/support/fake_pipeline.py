@@ -18,6 +18,9 @@ class FakePipeline:
         scenes: given in turn, at the stamp and in the frame of the images.
     """
 
+    needs_depth = False
+    needs_color = False
+
     def __init__(self, config: PipelineConfig, scenes: list[Scene]) -> None:
         self.config = config
         self.frames: list[Frame] = []

@@ -1,0 +1,24 @@
+"""What a parameter's type, range and choices do not tell: values that fit each other, and the model."""
+
+from __future__ import annotations
+
+from hand_pose_ros.config import ConfigError, NodeConfig
+from hand_pose_ros.pipeline.outside import parse_region
+from hand_pose_ros.pipeline.pipeline import Pipeline
+
+
+def check_values(config: NodeConfig) -> None:
+    """Raises `ConfigError` where a text cannot be read."""
+    parse_region(config.pipeline.finder.roi)
+
+
+def check_images(pipeline: Pipeline, config: NodeConfig) -> None:
+    """Raises `ConfigError` where the model would drop every frame, for want of a kind of image."""
+    needed = {"use_depth": pipeline.needs_depth, "use_color": pipeline.needs_color}
+    for name, needs in needed.items():
+        if needs and not getattr(config.topics, name):
+            raise ConfigError(
+                f"topics.{name}: expected true, since the model {config.pipeline.model} sees nothing without, got "
+                "false; set it to true or choose another model (handformer2t_lite works without depth, "
+                "kpt_fusion_lite without colour)"
+            )
