@@ -95,14 +95,15 @@ def _any_box(rng: np.random.Generator, camera: Intrinsics) -> FloatArray:
 def _plan_picture(spec: SceneSpec, box: FloatArray) -> Plan[SceneCrop]:
     camera = square_camera(spec.camera, box)
     rendered: Rendered = yield PictureWish(spec, camera)
-    seen = [visible_joints(hand.joints, hand.side, rendered, camera) for hand in spec.hands]
-    visible = np.stack(seen) if seen else np.zeros((0, NUM_JOINTS), dtype=bool)
     color = limit_detail(rendered.color, camera, spec.camera.fx)
     mask = rendered.mask
     columns, rows = outside(camera, spec.camera)
     for image in (color, mask):
         image[:, columns] = 0
         image[rows] = 0
+    # The mask is cut by now: what lies outside the camera's picture is not seen.
+    seen = [visible_joints(hand.joints, hand.side, rendered, camera) for hand in spec.hands]
+    visible = np.stack(seen) if seen else np.zeros((0, NUM_JOINTS), dtype=bool)
     scale = camera.fx / spec.camera.fx
     edges = (box - np.tile([spec.camera.cx, spec.camera.cy], 2)) * scale + np.tile([camera.cx, camera.cy], 2)
     return SceneCrop(color, mask, camera, edges.astype(np.float32), visible, spec)
