@@ -21,6 +21,7 @@ from hand_pose_ros.networks.keypoint_fusion.authors.export import export_authors
 from hand_pose_ros.networks.keypoint_fusion.check import HandCheck
 from hand_pose_ros.networks.keypoint_fusion.export import export_onnx
 from hand_pose_ros.networks.onnx_file import write_graph
+from hand_pose_ros.networks.onnx_half import store_weights_half
 from hand_pose_ros.skeleton import WRIST
 from hand_pose_ros.training.finder_module import look, summary
 from hand_pose_ros.training.finder_targets import finder_batch
@@ -152,7 +153,8 @@ def finder_figures(network: HandFinderNet, validation: ShardStream) -> dict[str,
 def export_finder(
     network: HandFinderNet, path: Path, about: Mapping[str, str], validation: ShardStream | None = None
 ) -> None:
-    """Write the hand finder as ONNX (batch 1) with its card; `validation`: frame shards to measure it on."""
+    """Write the hand finder as ONNX (batch 1, weights in half precision) with its card; `validation`: frame shards to
+    measure it on."""
     about = {**about, **(finder_figures(network, validation) if validation is not None else {})}
     picture = {
         "rgb": torch.zeros(1, HEIGHT, WIDTH, 3, dtype=torch.uint8),
@@ -161,6 +163,7 @@ def export_finder(
     }
     metadata = {"model": "hand_finder", "version": __version__, **about}
     write_graph(HandFinderGraph(network.cpu()), path, picture, ["heatmap", "center"], metadata)
+    store_weights_half(path)
     write_card(path, about)
 
 

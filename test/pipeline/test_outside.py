@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pytest
@@ -14,8 +14,10 @@ from toy_scenes import CAMERA, Blob, toy_frame
 from hand_pose_ros.config import ConfigError, PipelineConfig, replace
 from hand_pose_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
 from hand_pose_ros.geometry.camera import project
+from hand_pose_ros.pipeline.estimator import KeypointFusionEstimator
 from hand_pose_ros.pipeline.finder import HandFinder
 from hand_pose_ros.pipeline.outside import HAND_SPAN, HandBox, OutsideFinder, box_of, cut, parse_region, region_pixels
+from hand_pose_ros.pipeline.pipeline import Pipeline
 from hand_pose_ros.skeleton import Side
 from hand_pose_ros.types import Frame, HandDetection
 
@@ -148,3 +150,17 @@ def test_a_place_and_its_box_are_the_same(x: float, y: float, z: float) -> None:
     finder.suggest([HandBox(box.x, box.y, box.width, box.height)], 0)
     (hand,) = finder.find(frame)
     np.testing.assert_allclose(hand.center, center, rtol=0.02, atol=1e-3)
+
+
+def test_the_pipeline_takes_boxes(
+    make_pipeline: Callable[..., Pipeline], engines: Mapping[str, OnnxRuntimeEngine]
+) -> None:
+    frame = toy_frame(HAND)
+    told = config(finder__model="boxes", mesh=False)
+    pipeline = Pipeline(told, OutsideFinder(told, None), KeypointFusionEstimator(engines["hand"], told))
+    assert not pipeline.process(frame).hands
+    pipeline.suggest([box_around(HAND)], frame.stamp_ns)
+    (hand,) = pipeline.process(frame).hands
+    assert np.linalg.norm(hand.joints.mean(axis=0) - HAND.center) < 0.05
+    with pytest.raises(ConfigError, match="HandFinder"):
+        make_pipeline().suggest([], 0)

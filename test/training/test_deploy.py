@@ -68,12 +68,14 @@ def test_the_finder_is_written_with_the_pipelines_contract(tmp_path: Path) -> No
     with torch.no_grad():
         color = torch.from_numpy(rgb).permute(0, 3, 1, 2).float() / 255
         expected = network(color, torch.from_numpy(depth)[:, None], torch.from_numpy(camera))
-    np.testing.assert_allclose(got["heatmap"].sum(axis=1), torch.sigmoid(expected.hand).numpy(), atol=1e-5)
+    # The file's weights are rounded to half precision.
+    assert path.stat().st_size < 2.2 * sum(value.numel() for value in network.state_dict().values())
+    np.testing.assert_allclose(got["heatmap"].sum(axis=1), torch.sigmoid(expected.hand).numpy(), atol=2e-3)
     np.testing.assert_allclose(
-        got["heatmap"][:, 0], (torch.sigmoid(expected.hand) * torch.sigmoid(expected.right)).numpy(), atol=1e-5
+        got["heatmap"][:, 0], (torch.sigmoid(expected.hand) * torch.sigmoid(expected.right)).numpy(), atol=2e-3
     )
     for side in (0, 1):
-        np.testing.assert_allclose(got["center"][:, side], expected.center.numpy(), atol=1e-4)
+        np.testing.assert_allclose(got["center"][:, side], expected.center.numpy(), atol=2e-3)
 
 
 def test_the_card_holds_the_checksum(tmp_path: Path) -> None:
