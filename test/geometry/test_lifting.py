@@ -90,10 +90,8 @@ def test_an_occluder_that_hides_most_joints_loses_against_what_is_known_otherwis
     for u, v in np.rint(uv[:13]).astype(int):
         depth[v - 6 : v + 7, u - 6 : u + 7] = 0.4 + joints[np.abs(uv - (u, v)).sum(axis=1).argmin(), 2] - 0.8 - 0.008
     readings = read_depth(depth, uv, LIMITS)
-    fooled, told = (
-        root_from_depth(readings, relative, SMALL),
-        root_from_depth(readings, relative, SMALL, Root(0.8, 0.05, 20)),
-    )
+    fooled = root_from_depth(readings, relative, SMALL)
+    told = root_from_depth(readings, relative, SMALL, Root(0.8, 0.05, 20))
     assert fooled is not None and fooled.z == pytest.approx(0.4, abs=5e-3)
     assert told is not None and told.z == pytest.approx(0.8, abs=5e-3)
 
@@ -172,7 +170,7 @@ def test_the_surer_hand_carries_the_other_one() -> None:
     right, left = agree(Root(0.6, 0.004, 21), Root(0.78, 0.05, 20), seen, offset, only_depth)
     assert right.z == pytest.approx(0.6, abs=2e-3) and left.z == pytest.approx(0.7, abs=5e-3)
     # An offset that contradicts what both roots are sure of is not believed.
-    told = agree(Root(0.6, 0.004, 21), Root(0.7, 0.004, 21), seen, offset + [0, 0, 0.3], only_depth)
+    told = agree(Root(0.6, 0.004, 21), Root(0.7, 0.004, 21), seen, offset + np.array([0, 0, 0.3]), only_depth)
     assert [root.z for root in told] == [0.6, 0.7]
     # One that knows nothing changes nothing.
     blind = agree(Root(0.6, 0.004, 21), Root(0.78, 0.05, 20), seen, np.zeros(3), np.full(3, np.inf))
