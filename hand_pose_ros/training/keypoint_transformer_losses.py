@@ -89,9 +89,27 @@ def keypoint_transformer_loss(
             layer's pose and shape; without them the joints teach nothing there.
     """
     config = KeypointTransformerLossConfig() if config is None else config
-    terms = raw_terms(output, targets, config, posed_joints)
+    return _weighted(raw_terms(output, targets, config, posed_joints), config)
+
+
+def map_loss(
+    maps: Tensor, targets: KeypointTransformerTargets, config: KeypointTransformerLossConfig
+) -> dict[str, Tensor]:
+    """The weighted terms of heat map and segmentation alone (B, 1 or 2, 128, 128), and their sum under "total"."""
+    return _weighted(_positive(_map_terms(maps, targets, _mean_of(config)), config), config)
+
+
+def _weighted(terms: Mapping[str, Tensor], config: KeypointTransformerLossConfig) -> dict[str, Tensor]:
     weighted = {name: config.weights[name] * value for name, value in terms.items()}
     return {**weighted, "total": torch.stack(list(weighted.values())).sum()}
+
+
+def _positive(terms: Mapping[str, Tensor], config: KeypointTransformerLossConfig) -> dict[str, Tensor]:
+    return {name: value for name, value in terms.items() if config.weights.get(name, 0.0) > 0}
+
+
+def _mean_of(config: KeypointTransformerLossConfig) -> Mean:
+    return _plain_mean if config.variant == "authors" else _valid_mean
 
 
 def raw_terms(
@@ -101,8 +119,8 @@ def raw_terms(
     posed_joints: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """The terms of positive weight, unweighted."""
-    mean = _plain_mean if config.variant == "authors" else _valid_mean
-    terms = _map_terms(output, targets, mean)
+    mean = _mean_of(config)
+    terms = _map_terms(output.maps, targets, mean)
     terms["identity"] = _identity(output, targets, config)
     translation_error = (output.hand_translation - targets.hand_translation).abs()
     terms["hand_translation"] = mean(translation_error, targets.translation_valid[None, :, None])
@@ -121,7 +139,7 @@ def raw_terms(
         terms.update(_angle_terms(output, targets, mean))
     if output.object_rotation is not None:
         terms.update(_object_terms(output, targets, config, mean))
-    return {name: value for name, value in terms.items() if config.weights.get(name, 0.0) > 0}
+    return _positive(terms, config)
 
 
 def parent_vectors_of_layers(joints: Tensor) -> Tensor:
@@ -138,12 +156,12 @@ def _valid_mean(error: Tensor, valid: Tensor) -> Tensor:
     return (error * weight).sum() / weight.sum().clamp(min=1e-6)
 
 
-def _map_terms(output: KeypointTransformerOutput, targets: KeypointTransformerTargets, mean: Mean) -> dict[str, Tensor]:
+def _map_terms(maps: Tensor, targets: KeypointTransformerTargets, mean: Mean) -> dict[str, Tensor]:
     with torch.no_grad():
         truth = heat_map(targets)
-    terms = {"heat_map": mean((output.maps[:, 0] - truth).square(), targets.maps_valid[:, None, None])}
-    if output.maps.shape[1] > 1:
-        error = (output.maps[:, 1] - _require(targets.segmentation, "segmentation")).square()
+    terms = {"heat_map": mean((maps[:, 0] - truth).square(), targets.maps_valid[:, None, None])}
+    if maps.shape[1] > 1:
+        error = (maps[:, 1] - _require(targets.segmentation, "segmentation")).square()
         terms["segmentation"] = error.mean()
     return terms
 

@@ -184,7 +184,8 @@ class _Training:
         self.module.global_step = step
         schedule = self.module.schedule
         for parameters in self.optimizer.param_groups:
-            parameters["lr"] = schedule.learning_rate * schedule.factor(step)
+            # A group may have a rate of its own, as a part of the schedule's.
+            parameters["lr"] = schedule.learning_rate * schedule.factor(step) * parameters.get("rate", 1.0)
         terms: dict[str, torch.Tensor] = self.model(batch)
         self.fabric.backward(terms["total"])
         self.optimizer.step()

@@ -32,6 +32,14 @@ class ImageFeatures(NamedTuple):
     deepest: Tensor
 
 
+class Pyramid(ResNetEncoder):
+    """The encoder, called for all five of its maps."""
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
+        """(B, 3, 256, 256) -> maps at strides 2, 4, 8, 16, 32."""
+        return self.pyramid(image)
+
+
 class KeypointTransformer(nn.Module):
     """Both variants; see `KeypointTransformerConfig`."""
 
@@ -43,9 +51,7 @@ class KeypointTransformer(nn.Module):
         config, widths = self.config, self.config.network_widths
         self.authors = config.variant == "authors"
         self.layout = query_layout(config)
-        self.backbone = ResNetEncoder(
-            3, widths.backbone, widths.blocks, widths.stem_kernel, widths.stem, widths.bottleneck
-        )
+        self.backbone = Pyramid(3, widths.backbone, widths.blocks, widths.stem_kernel, widths.stem, widths.bottleneck)
         self.decoder = UNetDecoder(widths, config.objects)
         appearance = widths.channels - widths.position
         self.hand_token = MLP((sum(widths.maps), *widths.token_hidden, appearance), last_relu=True)
@@ -78,7 +84,7 @@ class KeypointTransformer(nn.Module):
 
     def see(self, image: Tensor) -> ImageFeatures:
         """The convolutional part: image (B, 3, 256, 256) -> feature maps, heat map and segmentation."""
-        pyramid = self.backbone.pyramid(image)
+        pyramid = self.backbone(image)
         features, maps = self.decoder(pyramid)
         return ImageFeatures(features, maps if self.authors else maps * MAP_RANGE, pyramid[4])
 
