@@ -1,15 +1,16 @@
-"""`hand_pose eval`: `synthetic` measures the whole pipeline, `kpt_fusion` the network on data sets of real hands."""
+"""`hand_pose eval`: `synthetic` measures the whole pipeline, the others networks on data sets and stored scenes."""
 
 from __future__ import annotations
 
 import argparse
 from typing import Final
 
-from hand_pose_ros.cli import eval_datasets, eval_synthetic
+from hand_pose_ros.cli import eval_datasets, eval_scenes, eval_synthetic
 
 WHAT: Final = {
     "synthetic": (eval_synthetic, "the whole pipeline on rendered frames it never saw"),
     "kpt_fusion": (eval_datasets, "Keypoint-Fusion on DexYCB or HO-3D, in the layout of the paper's tables"),
+    "scenes": (eval_scenes, "Handformer2T on stored synthetic scenes, its crop taken from the truth"),
 }
 
 

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from hand_pose_ros.cli.errors import UsageError, load
+from hand_pose_ros.evaluation import scene_shards
+from hand_pose_ros.evaluation.calibration import calibrating_factor
 from hand_pose_ros.evaluation.report import facts
 
-NAMES: Final = "kpt_fusion_lite, kpt_fusion_r18, hand_finder or kpt_fusion"
+NAMES: Final = "kpt_fusion_lite, kpt_fusion_r18, hand_finder, kpt_fusion or handformer2t"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,7 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--validation",
         type=Path,
-        help="crop shards to calibrate joint_std and to measure on; for hand_finder, frame shards to measure on",
+        help="crop shards to calibrate joint_std and to measure on; for hand_finder, frame shards to measure on; "
+        "for handformer2t, shards of scenes",
     )
     parser.add_argument(
         "--check", type=Path, help="checkpoint or weights of hand_check: it then tells score and side (pose networks)"
@@ -48,6 +51,8 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"--out: expected a name ending in .onnx, got {args.out}")
     if args.recipe == "kpt_fusion" and args.checkpoint.suffix != ".ckpt":
         return _published(args)
+    if args.recipe == "handformer2t":
+        return _handformer2t(args)
     if not finder and (args.validation is None or not args.validation.is_dir()):
         raise UsageError("--validation: expected a folder of crop shards; joint_std is calibrated on it")
     recipes, training = load("hand_pose_ros.training.recipes"), load("hand_pose_ros.training.run")
@@ -76,6 +81,35 @@ def run(args: argparse.Namespace) -> int:
     else:
         figures = deploy.export_hand(network, args.out, stream, args.batches, about, check)
         print(facts("Validation", figures).text() + "\n")
+    print(f"{args.out}: {args.out.stat().st_size / 1e6:.1f} MB; card: {args.out.with_suffix('.md')}")
+    return 0
+
+
+def _handformer2t(args: argparse.Namespace) -> int:
+    """A Handformer2T of whatever size: calibrated on the first half of the scenes, measured on the second."""
+    if args.validation is None or not args.validation.is_dir():
+        raise UsageError("--validation: expected a folder of shards of scenes; the deviations are calibrated on it")
+    deploy, training = load("hand_pose_ros.training.handformer2t_deploy"), load("hand_pose_ros.training.run")
+    load("onnx")
+    try:
+        network = load("hand_pose_ros.training.handformer2t_training").trained(args.checkpoint)
+        infer, size = deploy.infer_of(network)
+        found = scene_shards.predict(infer, size, args.validation)
+    except (load("hand_pose_ros.training.errors").TrainingError, FileNotFoundError) as error:
+        raise UsageError(str(error)) from error
+    half = len(found.present) // 2
+    first, second = found.part(slice(0, half)), found.part(slice(half, None))
+    factor = calibrating_factor(first.distances, first.deviations)
+    figures = scene_shards.card_figures(first, second, factor)
+    if args.save_weights is not None:
+        training.save_weights(network, args.save_weights)
+    about = {
+        "data": args.data or "synthetic, `hand_pose synth scenes`",
+        **({"command": args.training} if args.training else {}),
+        **figures,
+    }
+    deploy.export_handformer2t(network, args.out, about, factor)
+    print(facts("Validation", figures).text() + "\n")
     print(f"{args.out}: {args.out.stat().st_size / 1e6:.1f} MB; card: {args.out.with_suffix('.md')}")
     return 0
 

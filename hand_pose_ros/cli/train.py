@@ -14,6 +14,8 @@ from hand_pose_ros.config import build, options
 from hand_pose_ros.datasets.synthetic.spec import SyntheticConfig
 
 KPT_FUSION: Final = "kpt_fusion"
+HANDFORMER2T: Final = "handformer2t"
+KEYPOINT_TRANSFORMER: Final = "keypoint_transformer"
 _SOURCES: Final = ("synthetic", "dexycb", "ho3d")
 _SCENE: Final = "scene."
 
@@ -23,7 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "model",
         metavar="MODEL",
-        help="kpt_fusion, or a recipe on shards: kpt_fusion_lite, kpt_fusion_r18, hand_check or hand_finder",
+        help="kpt_fusion, keypoint_transformer, handformer2t, or a recipe on shards: kpt_fusion_lite, kpt_fusion_r18, "
+        "hand_check or hand_finder",
     )
     data = parser.add_argument_group("data")
     data.add_argument(
@@ -43,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     data.add_argument("--workers", type=int, help="processes that render or read (default: all cores but two)")
     _add_network(parser)
+    _add_transformer(parser)
     _add_course(parser)
     scene = parser.add_argument_group("scenes of --data synthetic")
     for item in options(SyntheticConfig):
@@ -50,9 +54,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_network(parser: argparse.ArgumentParser) -> None:
-    network = parser.add_argument_group("network (kpt_fusion)")
-    network.add_argument("--size", default="lite", choices=("lite", "r18", "convnext_t"), help="default: lite")
-    network.add_argument("--stages", type=int, default=2, help="fusion stages, 0 to 3 (default: 2)")
+    network = parser.add_argument_group("network (kpt_fusion, keypoint_transformer, handformer2t)")
+    network.add_argument(
+        "--size",
+        default="lite",
+        choices=("lite", "r18", "convnext_t", "r34", "r50"),
+        help="kpt_fusion: lite (default), r18, convnext_t; keypoint_transformer: lite, r18, r34, r50; handformer2t: "
+        "lite, r34, r50",
+    )
+    network.add_argument(
+        "--crop", type=int, help="handformer2t: side of its crop in pixels, a multiple of 32 (default: 256)"
+    )
+    network.add_argument(
+        "--stages",
+        type=int,
+        help="kpt_fusion: fusion stages, 0 to 3 (default: 2); handformer2t: coarse stage and refiners, 1 to 4 "
+        "(default: 3)",
+    )
     network.add_argument(
         "--ablate",
         nargs="+",
@@ -63,14 +81,37 @@ def _add_network(parser: argparse.ArgumentParser) -> None:
     network.add_argument("--fusion", default="keypoint", choices=("keypoint", "dense"), help="default: keypoint")
 
 
+def _add_transformer(parser: argparse.ArgumentParser) -> None:
+    network = parser.add_argument_group("keypoint_transformer")
+    network.add_argument(
+        "--representation", default="3d", choices=("3d", "2p5d", "angles"), help="of the hands (default: 3d)"
+    )
+    network.add_argument("--decoder", default="small", choices=("small", "big"), help="big: r50 only (default: small)")
+    network.add_argument(
+        "--objects", action=argparse.BooleanOptionalAction, default=True, help="the held object too (default: yes)"
+    )
+    network.add_argument("--variant", default="default", choices=("default", "authors"), help="default: default")
+    network.add_argument("--self-layers", type=int, default=6, help="N_SA of the paper's Table 4 (default: 6)")
+    network.add_argument("--cross-layers", type=int, default=1, help="N_CA of the paper's Table 4 (default: 1)")
+    network.add_argument(
+        "--detector-steps", type=int, help="first steps that learn the maps alone (default: the recipe's)"
+    )
+    network.add_argument(
+        "--truth-keypoints-steps",
+        type=int,
+        help="steps after those that stand on true keypoints in place of detected ones (default: the recipe's)",
+    )
+
+
 def _add_course(parser: argparse.ArgumentParser) -> None:
     course = parser.add_argument_group("course of the training")
     course.add_argument("--out", type=Path, required=True, help="folder of checkpoints and logs")
     course.add_argument(
         "--recipe",
         default="ours",
-        choices=("ours", "paper", "authors"),
-        help="optimiser, schedule and augmentation of kpt_fusion (default: ours)",
+        choices=("ours", "paper", "authors", "interhand", "objects"),
+        help="optimiser, schedule and augmentation: ours (default); paper and authors of kpt_fusion, paper of "
+        "handformer2t, interhand and objects of keypoint_transformer",
     )
     course.add_argument("--samples", type=int, help="samples in all (default: 1000000, or a data set's --epochs)")
     course.add_argument("--steps", type=int, default=0, help="optimiser steps in all; 0 follows from --samples")
@@ -79,7 +120,7 @@ def _add_course(parser: argparse.ArgumentParser) -> None:
     course.add_argument(
         "--depth-steps", type=int, default=0, help="first steps that train the depth branch alone (pose networks)"
     )
-    course.add_argument("--learning-rate", type=float, help="peak of the schedule (default: 0.0008)")
+    course.add_argument("--learning-rate", type=float, help="peak of the schedule (default: the recipe's)")
     course.add_argument("--minutes", type=float, default=0.0, help="stop after this long, to be resumed; 0: never")
     course.add_argument("--init", type=Path, metavar="FILE.pt", help="weights to start from (models/weights)")
     course.add_argument("--resume", action="store_true", help="go on from the last checkpoint in --out")
@@ -88,7 +129,7 @@ def _add_course(parser: argparse.ArgumentParser) -> None:
     course.add_argument("--threads", type=int, default=0, help="CPU threads; 0 leaves torch's default")
     course.add_argument("--accelerator", default="auto", choices=("auto", "cpu", "gpu"))
     course.add_argument(
-        "--precision", default="32", choices=("32", "bf16-mixed", "16-mixed"), help="of kpt_fusion's convolutions"
+        "--precision", default="32", choices=("32", "bf16-mixed", "16-mixed"), help="of the convolutions"
     )
     course.add_argument("--tensorboard", action="store_true", help="TensorBoard events beside log.csv")
 
@@ -102,7 +143,7 @@ def run(args: argparse.Namespace) -> int:
     if args.data == ["synthetic"]:
         load("moderngl")
     try:
-        checkpoint = (_fusion if args.model == KPT_FUSION else _recipe)(args, started)
+        checkpoint = _COURSES.get(args.model, _recipe)(args, started)
     except load("hand_pose_ros.training.errors").TrainingError as error:
         raise UsageError(str(error)) from error
     if os.environ.get("RANK", "0") == "0":  # one of torchrun's processes speaks
@@ -156,7 +197,7 @@ def _recipe(args: argparse.Namespace, started: float) -> Path:
     """A recipe on shards, by its name."""
     recipes = load("hand_pose_ros.training.recipes")
     if args.model not in recipes.RECIPES:
-        raise UsageError(f"expected {KPT_FUSION} or a recipe among {', '.join(recipes.RECIPES)}, got {args.model!r}")
+        raise UsageError(f"expected {', '.join((*_COURSES, *recipes.RECIPES))}, got {args.model!r}")
     steps = args.steps or max((args.samples or 1_000_000) // recipes.batch_size(args.model), 1)
     settings = _settings(args, started, steps)
     rate = 8e-4 if args.learning_rate is None else args.learning_rate
@@ -180,7 +221,7 @@ def _fusion(args: argparse.Namespace, started: float) -> Path:
         split=args.split,
         validation_split=args.validation_split,
         size=args.size,
-        stages=args.stages,
+        stages=2 if args.stages is None else args.stages,
         ablate=tuple(args.ablate),
         fusion=args.fusion,
         recipe=args.recipe,
@@ -195,3 +236,55 @@ def _fusion(args: argparse.Namespace, started: float) -> Path:
     )
     path: Path = training.run_fusion(chosen, _settings(args, started, 0))
     return path
+
+
+def _handformer2t(args: argparse.Namespace, started: float) -> Path:
+    """Any Handformer2T on shards of scenes."""
+    training = load("hand_pose_ros.training.handformer2t_training")
+    chosen = training.Handformer2TOptions(
+        data=tuple(Path(folder) for folder in args.data),
+        validation=args.validation,
+        size=args.size,
+        crop=args.crop,
+        recipe=args.recipe,
+        batch_size=args.batch_size,
+        learning_rate=args.learning_rate,
+        samples=args.samples,
+        steps=args.steps or None,
+        epochs=args.epochs,
+        network={} if args.stages is None else {"stages": args.stages},
+    )
+    path: Path = training.run_handformer2t(chosen, _settings(args, started, 0))
+    return path
+
+
+def _transformer(args: argparse.Namespace, started: float) -> Path:
+    """Any Keypoint Transformer on shards of scenes."""
+    training = load("hand_pose_ros.training.keypoint_transformer_training")
+    chosen = training.TransformerOptions(
+        data=tuple(Path(folder) for folder in args.data),
+        validation=args.validation,
+        config=training.network_config(
+            size=args.size,
+            decoder=args.decoder,
+            representation=args.representation,
+            objects=args.objects,
+            self_layers=args.self_layers,
+            cross_layers=args.cross_layers,
+            variant=args.variant,
+        ),
+        recipe=args.recipe,
+        batch_size=args.batch_size,
+        learning_rate=args.learning_rate,
+        detector_steps=args.detector_steps,
+        truth_steps=args.truth_keypoints_steps,
+        samples=args.samples,
+        steps=args.steps or None,
+        epochs=args.epochs,
+    )
+    path: Path = training.run_transformer(chosen, _settings(args, started, 0))
+    return path
+
+
+# How models are trained that are no recipes.
+_COURSES: Final = {KPT_FUSION: _fusion, HANDFORMER2T: _handformer2t, KEYPOINT_TRANSFORMER: _transformer}

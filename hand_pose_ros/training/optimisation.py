@@ -21,8 +21,8 @@ class Schedule:
     """AdamW with a warm-up, a constant rate, and a linear fall to `final_rate` of the peak in the last part of `steps`.
 
     A constant rate lets a training be prolonged when it is resumed; the fall at the end is what brings the error down
-    (Hägele et al. 2024). With `falls` the published schedule instead: no warm-up, and a tenth of the rate from each of
-    these fractions of `steps` on. `decay_all`: norms and biases are decayed too, as published.
+    (Hägele et al. 2024). With `falls` a published schedule instead: no warm-up, and `fall` (a tenth) of the rate from
+    each of these fractions of `steps` on. `decay_all`: norms and biases are decayed too, as published.
     """
 
     steps: int
@@ -33,11 +33,12 @@ class Schedule:
     decay_part: float = 0.4
     falls: tuple[float, ...] = ()
     decay_all: bool = False
+    fall: float = 0.1
 
     def factor(self, step: int) -> float:
         """The learning rate at `step` as a fraction of its peak."""
         if self.falls:
-            return float(0.1 ** sum(step >= fall * self.steps for fall in self.falls))
+            return float(self.fall ** sum(step >= fall * self.steps for fall in self.falls))
         if step < self.warmup:
             return (step + 1) / self.warmup
         left = max(0.0, 1.0 - step / self.steps)

@@ -1,0 +1,35 @@
+"""From a trained Handformer2T to a model file with its card."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from hand_pose_ros import __version__
+from hand_pose_ros.networks.handformer2t import Handformer2T
+from hand_pose_ros.networks.handformer2t.export import DeployedHandformer2T, export_onnx, output_names
+from hand_pose_ros.training.deploy import write_card
+from hand_pose_ros.types import ByteArray, FloatArray
+
+
+def infer_of(network: Handformer2T) -> tuple[Callable[[ByteArray], Mapping[str, FloatArray]], int]:
+    """What the exported graph will compute (not yet calibrated), and the side of its crops."""
+    deployed, names = DeployedHandformer2T(network.cpu()).eval(), output_names(network)
+
+    def infer(crop: ByteArray) -> Mapping[str, FloatArray]:
+        with torch.inference_mode():
+            values = deployed(torch.from_numpy(crop))
+        return {name: np.asarray(value.numpy()) for name, value in zip(names, values, strict=True)}
+
+    return infer, network.config.network_widths.crop
+
+
+def export_handformer2t(network: Handformer2T, path: Path, about: Mapping[str, str], std_factor: float) -> None:
+    """Write the model with the factor that calibrates its deviations, and its card."""
+    export_onnx(network.cpu(), path, {"version": __version__, **about}, std_factor)
+    config = network.config
+    built = {"network": f"handformer2t {config.size}, token size {config.channels}, {config.stages} stages"}
+    write_card(path, {**built, "crop": f"{config.network_widths.crop} px", **about})

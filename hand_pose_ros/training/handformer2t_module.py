@@ -1,0 +1,156 @@
+"""Training of Handformer2T."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from hand_pose_ros.networks.handformer2t import Handformer2T, Handformer2TConfig
+from hand_pose_ros.networks.handformer2t.config import DEPTH_RANGE
+from hand_pose_ros.networks.handformer2t.decode import Decoded, decode, encode
+from hand_pose_ros.skeleton import WRIST
+from hand_pose_ros.training.handformer2t_losses import (
+    Handformer2TLoss,
+    Handformer2TLossConfig,
+    Handformer2TTargets,
+)
+from hand_pose_ros.training.optimisation import AveragedModule, Measured, Schedule
+from hand_pose_ros.training.scene_crops import SceneBatch
+
+RIGHT, LEFT = 0, 1
+
+
+class Handformer2TModule(AveragedModule):
+    """The network with the paper's losses; their flows learn along, outside the network, its average and its export.
+
+    Args:
+        config: of the network.
+        schedule: of the optimiser.
+        losses: weights of the terms.
+        compile_network: run through torch.compile.
+        decay: of the averaged weights.
+    """
+
+    monitor = "mpjpe_mm"
+
+    def __init__(
+        self,
+        config: Handformer2TConfig,
+        schedule: Schedule,
+        losses: Handformer2TLossConfig | None = None,
+        compile_network: bool = False,
+        decay: float = 0.999,
+    ) -> None:
+        super().__init__(Handformer2T(config), schedule, compile_network, decay)
+        self.losses = Handformer2TLoss(config.stages, losses)
+
+    @property
+    def crop(self) -> int:
+        """Side of the network's crop in pixels."""
+        return cast(Handformer2T, self.network).config.network_widths.crop
+
+    def heavy_parts(self) -> Sequence[nn.Module]:
+        """The encoder; tokens, poses and losses stay in float32."""
+        return [cast(Handformer2T, self.network).backbone]
+
+    def configuration(self) -> dict[str, Any]:
+        """The fields of `Handformer2TConfig`."""
+        return dataclasses.asdict(cast(Handformer2T, self.network).config)
+
+    def optimizer(self) -> torch.optim.Optimizer:
+        """AdamW over network and flows; norms, biases and flows are not decayed."""
+        optimizer = super().optimizer()
+        optimizer.add_param_group({"params": list(self.losses.parameters()), "weight_decay": 0.0})
+        return optimizer
+
+    def loss(self, batch: SceneBatch) -> dict[str, Tensor]:
+        """All terms."""
+        output = self.run(batch.rgb.contiguous(memory_format=torch.channels_last))
+        progress = self.global_step / max(self.schedule.steps, 1)
+        terms: dict[str, Tensor] = self.losses(output, targets_of(batch, self.crop), progress)
+        return terms
+
+    @torch.no_grad()
+    def evaluate(self, batch: SceneBatch) -> dict[str, Measured]:
+        """See `measured`, of the averaged network."""
+        image = batch.rgb.contiguous(memory_format=torch.channels_last)
+        return measured(decode(self.average.network(image), self.crop), batch)
+
+
+def targets_of(batch: SceneBatch, crop: int) -> Handformer2TTargets:
+    """What the network is to say of crops of this side."""
+    depth = batch.joints[..., 2] - batch.joints[:, :, WRIST : WRIST + 1, 2]
+    wrists = batch.joints[:, :, WRIST, 2]
+    known = batch.valid & batch.valid[:, :, WRIST : WRIST + 1]
+    return Handformer2TTargets(
+        poses=encode(batch.uv, depth, crop),
+        joint_valid=known.float(),
+        presence=batch.present.float(),
+        relative_depth=(wrists[:, LEFT] - wrists[:, RIGHT]) / DEPTH_RANGE,
+        relative_valid=known[:, :, WRIST].all(dim=1).float(),
+    )
+
+
+def lifted(decoded: Decoded, batch: SceneBatch) -> Tensor:
+    """Joints (B, 2, 21, 3) in camera metres, each hand with its wrist at its true depth."""
+    z = batch.joints[:, :, WRIST : WRIST + 1, 2] + decoded.depth
+    return back_projected(decoded.uv, z, batch.intrinsics)
+
+
+def back_projected(uv: Tensor, z: Tensor, intrinsics: Tensor) -> Tensor:
+    """uv (B, ..., 2) pixels at depths z (B, ...) metres -> (B, ..., 3), by intrinsics (B, 4)."""
+    shape = (-1, *(1,) * (uv.ndim - 2), 2)
+    focal, middle = intrinsics[:, :2].reshape(shape), intrinsics[:, 2:].reshape(shape)
+    return torch.cat(((uv - middle) / focal * z[..., None], z[..., None]), dim=-1)
+
+
+def joint_errors(decoded: Decoded, batch: SceneBatch) -> Tensor:
+    """Distances (B, 2, 21) in metres, each hand from its own wrist."""
+    found, true = lifted(decoded, batch), batch.joints
+    gap = (found - found[:, :, WRIST : WRIST + 1]) - (true - true[:, :, WRIST : WRIST + 1])
+    distance: Tensor = torch.linalg.vector_norm(gap, dim=-1)
+    return distance
+
+
+def wrist_errors(decoded: Decoded, batch: SceneBatch) -> Tensor:
+    """Distances (B,) in metres of the left wrist from where it is, the right one being at its true depth (MRRPE)."""
+    if decoded.wrist_depth is None:
+        raise ValueError("expected a network that tells the relative depth of the wrists (relative_depth=True)")
+    near = batch.joints[:, RIGHT, WRIST, 2]
+    z = torch.stack((near, near + decoded.wrist_depth), dim=1)
+    wrists = back_projected(decoded.uv[:, :, WRIST], z, batch.intrinsics)
+    found, true = wrists[:, LEFT] - wrists[:, RIGHT], batch.joints[:, LEFT, WRIST] - batch.joints[:, RIGHT, WRIST]
+    distance: Tensor = torch.linalg.vector_norm(found - true, dim=-1)
+    return distance
+
+
+def measured(decoded: Decoded, batch: SceneBatch) -> dict[str, Measured]:
+    """Root-relative MPJPE in mm of all hands, of single and of paired ones, the error in the picture in pixels of the
+    crop, MRRPE in mm, and how often it is told right which hands are there; the last two where the network has the
+    heads."""
+    known = batch.valid & batch.valid[:, :, WRIST : WRIST + 1]
+    both = batch.present.all(dim=1)
+    error = 1e3 * joint_errors(decoded, batch)
+    pixels = torch.linalg.vector_norm(decoded.uv - batch.uv, dim=-1)
+    values = {
+        "mpjpe_mm": _mean(error, known),
+        "mpjpe_single_mm": _mean(error, known & ~both[:, None, None]),
+        "mpjpe_interacting_mm": _mean(error, known & both[:, None, None]),
+        "error_px": _mean(pixels, known),
+    }
+    if decoded.wrist_depth is not None:
+        pairs = known[:, :, WRIST].all(dim=1)
+        values["mrrpe_mm"] = _mean(1e3 * wrist_errors(decoded, batch), pairs)
+    if decoded.presence is not None:
+        right = ((decoded.presence > 0.5) == batch.present).float()
+        values["presence"] = float(right.mean()), float(right.numel())
+    return values
+
+
+def _mean(values: Tensor, counted: Tensor) -> Measured:
+    count = float(counted.sum())
+    return (float(values[counted].double().mean()) if count else 0.0), count

@@ -1,0 +1,203 @@
+"""Handformer2T is trained by its options on shards of scenes, and what is exported is what was measured."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from hand_pose_ros.networks.handformer2t.config import PRESETS, Widths  # noqa: E402
+from hand_pose_ros.networks.handformer2t.decode import decode  # noqa: E402
+from hand_pose_ros.networks.handformer2t.output import Handformer2TOutput  # noqa: E402
+from hand_pose_ros.training import checkpoints, handformer2t_training  # noqa: E402
+from hand_pose_ros.training.errors import TrainingError  # noqa: E402
+from hand_pose_ros.training.handformer2t_deploy import export_handformer2t, infer_of  # noqa: E402
+from hand_pose_ros.training.handformer2t_module import measured, targets_of  # noqa: E402
+from hand_pose_ros.training.handformer2t_training import (  # noqa: E402
+    PLANS,
+    Handformer2TOptions,
+    assembled,
+    network_config,
+    run_handformer2t,
+    trained,
+)
+from hand_pose_ros.training.run import RunSettings  # noqa: E402
+from hand_pose_ros.training.scene_crops import SceneBatch  # noqa: E402
+
+CROP = 64
+NARROW = Widths(
+    backbone=(8, 8, 8, 16),
+    blocks=(1, 1, 1, 1),
+    bottleneck=False,
+    stem=8,
+    stem_kernel=3,
+    token=16,
+    lengths=(32, 32, 80),
+    whole_channels=(1, 1, 1),
+    patch_channels=(2, 2),
+    crop=CROP,
+)
+
+
+def raw(count: int = 8, pixels: int = 96) -> dict[str, np.ndarray]:
+    """Scenes as they are stored: one hand, two, or none."""
+    rng = np.random.default_rng(5)
+    joints = rng.normal((0.0, 0.0, 0.6), 0.04, (count, 2, 21, 3)).astype(np.float32)
+    present = np.ones((count, 2), dtype=bool)
+    present[1::4, 0] = present[2::4, 1] = False
+    present[3] = False
+    joints[~present] = 0
+    middle = (pixels - 1) / 2
+    return {
+        "color": rng.integers(1, 255, (count, pixels, pixels, 3), dtype=np.uint8),
+        "intrinsics": np.tile(np.array([220.0, 220.0, middle, middle], np.float32), (count, 1)),
+        "present": present,
+        "joints": joints,
+        "mask": np.zeros((count, pixels, pixels), np.uint8),
+    }
+
+
+def crops(recipe: str = "ours", seed: int = 0) -> SceneBatch:
+    return assembled(PLANS[recipe].training, CROP)(raw(), np.random.default_rng(seed))
+
+
+def perfect(batch: SceneBatch) -> Handformer2TOutput:
+    targets = targets_of(batch, CROP)
+    return Handformer2TOutput(
+        poses=targets.poses[None],
+        scales=torch.full_like(targets.poses[None, ..., 0], 0.01),
+        presence_logits=20 * targets.presence - 10,
+        relative_depth=targets.relative_depth,
+    )
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> tuple[Path, Path]:
+    for name in ("training", "validation"):
+        folder = tmp_path / name / "scenes-000000"
+        folder.mkdir(parents=True)
+        for array, values in raw().items():
+            np.save(folder / f"{array}.npy", values)
+    return tmp_path / "training", tmp_path / "validation"
+
+
+def options(folders: tuple[Path, Path], **changes: object) -> Handformer2TOptions:
+    chosen = Handformer2TOptions((folders[0],), folders[1], batch_size=4, steps=2, network={"widths": NARROW})
+    return dataclasses.replace(chosen, **changes)  # type: ignore[arg-type]
+
+
+def settings(out: Path, **changes: object) -> RunSettings:
+    chosen = RunSettings(out, steps=0, validate_every=2, accelerator="cpu", progress=False, threads=1)
+    return dataclasses.replace(chosen, **changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_targets_decoded_are_the_truth(seed: int) -> None:
+    batch = crops(seed=seed)
+    values = measured(decode(perfect(batch), CROP), batch)
+    assert values["presence"] == (1.0, 16.0)
+    for name in ("mpjpe_mm", "mpjpe_single_mm", "mpjpe_interacting_mm", "error_px", "mrrpe_mm"):
+        error, count = values[name]
+        assert count > 0
+        assert error < 1e-2
+
+
+def test_single_and_interacting_hands_are_told_apart() -> None:
+    batch = crops()
+    values = measured(decode(perfect(batch), CROP), batch)
+    assert values["mpjpe_single_mm"][1] + values["mpjpe_interacting_mm"][1] == values["mpjpe_mm"][1]
+    assert values["mrrpe_mm"][1] == batch.present.all(dim=1).sum()
+
+
+def test_an_error_in_the_picture_is_measured() -> None:
+    batch = crops()
+    output = perfect(batch)
+    shifted = output._replace(poses=output.poses + torch.tensor([3 / CROP, 4 / CROP, 0.0]))
+    assert measured(decode(shifted, CROP), batch)["error_px"][0] == pytest.approx(5.0, abs=1e-3)
+
+
+def test_absent_hands_teach_presence_only() -> None:
+    targets = targets_of(crops(), CROP)
+    assert (targets.joint_valid.sum(dim=2) > 0).tolist() == (targets.presence > 0).tolist()
+    assert torch.equal(targets.relative_valid, (targets.presence.sum(dim=1) == 2).float())
+
+
+def test_the_papers_rate_falls_at_shares_of_the_training() -> None:
+    chosen = PLANS["paper"]
+    schedule = handformer2t_training.Schedule(2700, falls=chosen.falls, fall=chosen.fall)
+    assert [schedule.factor(step) for step in (0, 799, 800, 1700, 2500)] == [1.0, 1.0, 0.25, 0.0625, 0.25**3]
+
+
+@pytest.mark.parametrize("precision", ["32", "bf16-mixed"])
+def test_a_training_runs_resumes_and_is_read_back(folders: tuple[Path, Path], tmp_path: Path, precision: str) -> None:
+    out = tmp_path / "run"
+    run_handformer2t(options(folders), settings(out, precision=precision))
+    path = run_handformer2t(options(folders, steps=3), settings(out, precision=precision, resume=True))
+    state = checkpoints.read(path)
+    assert state["global_step"] == 3
+    assert any(name.startswith("losses.flows") for name in state["state_dict"])
+    network = trained(path)
+    assert network.config.widths == NARROW
+    assert not any("flow" in name for name, _ in network.named_parameters())
+
+
+def test_flows_learn_along(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    path = run_handformer2t(options(folders, steps=1), settings(tmp_path / "a"))
+    later = run_handformer2t(options(folders, steps=3), settings(tmp_path / "b"))
+    first, second = (checkpoints.read(p)["state_dict"] for p in (path, later))
+    flows = [name for name in first if name.startswith("losses.flows") and name.endswith("weight")]
+    assert flows
+    assert any(not torch.equal(first[name], second[name]) for name in flows)
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"size": "r18"}, "size"),
+        ({"recipe": "authors"}, "recipe"),
+        ({"crop": 100, "network": {}}, "32"),
+        ({"network": {"stages": 9}}, "stages"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused(
+    folders: tuple[Path, Path], tmp_path: Path, changes: dict[str, object], text: str
+) -> None:
+    with pytest.raises(TrainingError, match=text):
+        run_handformer2t(options(folders, **changes), settings(tmp_path / "run"))
+
+
+def test_a_smaller_crop_costs_no_parameters() -> None:
+    def config(crop: int | None) -> object:
+        return network_config(Handformer2TOptions((Path(),), Path(), crop=crop)).network_widths
+
+    assert config(None) == PRESETS["lite"]
+    assert config(128) == dataclasses.replace(PRESETS["lite"], crop=128)
+
+
+def test_another_networks_checkpoint_is_refused(tmp_path: Path) -> None:
+    checkpoints.write({"state_dict": {}, "global_step": 0, "network": {"size": "lite"}}, tmp_path / "a.ckpt")
+    with pytest.raises(TrainingError, match="handformer2t"):
+        trained(tmp_path / "a.ckpt")
+
+
+def test_the_file_says_what_the_network_says(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    network = trained(run_handformer2t(options(folders), settings(tmp_path / "run")))
+    path = tmp_path / "hands.onnx"
+    export_handformer2t(network, path, {"wrist_depth_std": "0.03"}, 2.0)
+    infer, size = infer_of(network)
+    crop = np.random.default_rng(0).integers(0, 255, (1, size, size, 3), dtype=np.uint8)
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    outputs = dict(zip([item.name for item in session.get_outputs()], session.run(None, {"rgb": crop}), strict=True))
+    expected = infer(crop)
+    assert set(outputs) == set(expected)
+    for name, value in expected.items():
+        factor = 2.0 if name.endswith("_std") else 1.0
+        np.testing.assert_allclose(outputs[name], factor * value, atol=1e-4, rtol=1e-4)
+    assert session.get_modelmeta().custom_metadata_map["wrist_depth_std"] == "0.03"
+    card = path.with_suffix(".md").read_text(encoding="utf-8")
+    assert f"crop: {CROP} px" in card and "sha256" in card
