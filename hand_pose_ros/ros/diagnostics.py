@@ -26,7 +26,7 @@ class Report:
     """The state of a node over the period since the report before.
 
     `latency_ms` and `processing_ms` are (p50, p95, p99) of the last frames, None before the first; `drops` count from
-    the start, `new_drops` within the period.
+    the start, `new_drops` within the period. On the topics `silent` nothing came within the period.
     """
 
     period_s: float
@@ -37,6 +37,7 @@ class Report:
     processing_ms: tuple[float, float, float] | None
     drops: Mapping[str, int] = field(default_factory=dict)
     new_drops: Mapping[str, int] = field(default_factory=dict)
+    silent: tuple[str, ...] = ()
 
     @property
     def input_rate(self) -> float:
@@ -97,7 +98,9 @@ class Monitor:
         with self._lock:
             self._latency.clear()
 
-    def report(self, now_s: float, other_drops: Mapping[str, int] | None = None) -> Report:
+    def report(
+        self, now_s: float, other_drops: Mapping[str, int] | None = None, silent: tuple[str, ...] = ()
+    ) -> Report:
         """The state since the last report. `other_drops` are running totals kept elsewhere (the pairer's)."""
         with self._lock:
             drops = self._drops + Counter(other_drops or {})
@@ -110,6 +113,7 @@ class Monitor:
                 _percentiles(self._processing),
                 dict(drops),
                 dict(drops - self._reported),
+                silent,
             )
             self._since, self._reported = now_s, drops
             self._reported_in, self._reported_out = self._frames_in, self._frames_out
@@ -119,6 +123,23 @@ class Monitor:
         """The counts since the start."""
         with self._lock:
             return Totals(self._frames_in, self._frames_out, Counter(self._drops))
+
+
+class Silence:
+    """Says once which topics are silent, when they have been so in two reports running, and once that all are heard."""
+
+    def __init__(self) -> None:
+        self._last: tuple[str, ...] = ()
+        self._said: tuple[str, ...] = ()
+
+    def news(self, silent: tuple[str, ...]) -> str | None:
+        """What there is to say after a period in which these topics were silent."""
+        lasting = silent == self._last
+        self._last = silent
+        if not lasting or silent == self._said:
+            return None
+        self._said = silent
+        return f"nothing comes on {', '.join(silent)}; check the topics" if silent else "all topics are heard"
 
 
 def diagnostic_array(
@@ -141,8 +162,12 @@ def _judge(report: Report, active: bool) -> tuple[bytes, str]:
     if not active:
         return DiagnosticStatus.OK, "inactive"
     if report.frames_in == 0:
-        reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(report.new_drops.items()))
-        return DiagnosticStatus.WARN, f"no complete frames ({reasons or 'no images; check the topics'})"
+        reasons = [f"{reason} {count}" for reason, count in sorted(report.new_drops.items())]
+        silence = [f"nothing on {', '.join(report.silent)}; check the topics"] if report.silent else []
+        return (
+            DiagnosticStatus.WARN,
+            f"no complete frames ({', '.join([*silence, *reasons]) or 'nothing fits together'})",
+        )
     if report.frames_out == 0:
         return DiagnosticStatus.WARN, "frames come in, no result goes out"
     if report.latency_ms is not None and abs(report.latency_ms[0]) > _OTHER_CLOCK_S * 1e3:

@@ -27,6 +27,7 @@ from hand_pose_ros.types import Frame, InvalidData
 
 COLOR: Final = "color"
 DEPTH: Final = "depth"
+INFO: Final = "camera_info"
 NO_CAMERA_INFO: Final = "no_camera_info"
 
 # Only the newest frame is of interest, but colour and depth come one after the other: with a depth of 1 a short
@@ -123,6 +124,7 @@ class Inputs:
         self._dropped = dropped
         self._info: CameraInfo | None = None
         self._reliability = topics.reliability
+        self._heard: set[str] = set()
         # First, since the executor serves what is ready in this order and a frame takes the newest camera_info.
         self._info_subscription = node.create_subscription(CameraInfo, topics.camera_info, self._on_info, BEST_EFFORT)
         self._streams = [_Stream(name, kind, topic) for name, (kind, topic) in streams.items()]
@@ -144,6 +146,14 @@ class Inputs:
                 self._subscribe(stream, wanted)
                 self._node.get_logger().info(f"{stream.subscription.topic_name}: {wanted.reliability.name.lower()}")
 
+    def silent(self) -> tuple[str, ...]:
+        """The topics on which nothing came since the last call."""
+        topics = {INFO: self._info_subscription.topic_name}
+        topics.update({stream.name: stream.subscription.topic_name for stream in self._streams})
+        silent = tuple(topic for name, topic in topics.items() if name not in self._heard)
+        self._heard.clear()
+        return silent
+
     def close(self) -> None:
         """Unsubscribe."""
         for subscription in (self._info_subscription, *(stream.subscription for stream in self._streams)):
@@ -164,9 +174,11 @@ class Inputs:
         stream.subscription = self._node.create_subscription(stream.kind, stream.topic, callback, qos, raw=True)
 
     def _on_info(self, message: CameraInfo) -> None:
+        self._heard.add(INFO)
         self._info = message
 
     def _on_image(self, name: str, kind: type, data: bytes) -> None:
+        self._heard.add(name)
         complete = self.pairer.add(name, serialized_stamp_ns(data), Serialized(kind, data))
         if complete is None:
             return

@@ -26,7 +26,7 @@ from hand_pose_ros.pipeline.hand_models import load_hand_models
 from hand_pose_ros.pipeline.pipeline import Pipeline
 from hand_pose_ros.ros.boxes import BoxInput
 from hand_pose_ros.ros.checks import check_images, check_values
-from hand_pose_ros.ros.diagnostics import Monitor, diagnostic_array
+from hand_pose_ros.ros.diagnostics import Monitor, Silence, diagnostic_array
 from hand_pose_ros.ros.ending import until_shutdown
 from hand_pose_ros.ros.inputs import Inputs, ReceivedFrame
 from hand_pose_ros.ros.outputs import Outputs
@@ -70,6 +70,7 @@ class HandPoseNode(LifecycleNode):  # type: ignore[misc]  # rclpy carries no typ
         self.config = declare_config(self, NodeConfig)
         self.monitor = Monitor(time.monotonic())
         self.failure: BaseException | None = None
+        self._silence = Silence()
         self._remembered: set[str] = set()
         self._pipeline: Pipeline | None = None
         self._inputs: Inputs | None = None
@@ -288,7 +289,10 @@ class HandPoseNode(LifecycleNode):  # type: ignore[misc]  # rclpy carries no typ
 
     def _report(self) -> None:
         inputs = self._inputs
-        report = self.monitor.report(time.monotonic(), inputs.pairer.drops if inputs is not None else None)
+        drops, silent = (inputs.pairer.drops, inputs.silent()) if inputs is not None else (None, ())
+        report = self.monitor.report(time.monotonic(), drops, silent)
+        if inputs is not None and (news := self._silence.news(silent)) is not None:
+            self.get_logger().warning(news)
         header = Header(stamp=self.get_clock().now().to_msg())
         name = self.get_fully_qualified_name().lstrip("/")
         self._diagnostics.publish(diagnostic_array(header, name, report, inputs is not None, self._facts()))

@@ -6,7 +6,7 @@ TF tree: image frame -> `<prefix>left_wrist` -> `<prefix>left_index_tip` …; im
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -64,10 +64,12 @@ def marker_array(
     header = header_of(make, scene.stamp_ns, scene.frame_id)
     markers = [make("visualization_msgs/msg/Marker", header=header, action=_DELETE_ALL)]
     for index, hand in enumerate(scene.hands):
-        markers += [_bones(make, hand, header, index), _joints(make, hand, header, index)]
+        corners, colors = points(make, hand.joints), _joint_colors(make, hand)
+        markers.append(_bones(make, hand, header, index, corners, colors))
+        markers.append(_joints(make, hand, header, index, corners, colors))
         markers.append(_label(make, hand, header, index))
         if uncertainty:
-            markers += _uncertainty(make, hand, header, index)
+            markers += _uncertainty(make, hand, header, index, corners)
         if faces is not None and hand.vertices is not None:
             markers.append(_mesh(make, hand, header, index, faces[hand.side]))
     for index, item in enumerate(scene.objects):
@@ -145,8 +147,9 @@ def _joint_colors(make: Make, hand: HandEstimate, alpha: float = 1.0) -> list[An
     return [color if valid else grey for color, valid in zip(colors, hand.joint_valid.tolist(), strict=True)]
 
 
-def _bones(make: Make, hand: HandEstimate, header: Any, index: int) -> Any:
-    joints, colors = points(make, hand.joints), _joint_colors(make, hand)
+def _bones(
+    make: Make, hand: HandEstimate, header: Any, index: int, joints: Sequence[Any], colors: Sequence[Any]
+) -> Any:
     return _marker(
         make,
         header,
@@ -159,9 +162,11 @@ def _bones(make: Make, hand: HandEstimate, header: Any, index: int) -> Any:
     )
 
 
-def _joints(make: Make, hand: HandEstimate, header: Any, index: int) -> Any:
+def _joints(
+    make: Make, hand: HandEstimate, header: Any, index: int, joints: Sequence[Any], colors: Sequence[Any]
+) -> Any:
     namespace = f"{hand.side.value}_joints"
-    given = {"points": points(make, hand.joints), "colors": _joint_colors(make, hand)}
+    given = {"points": joints, "colors": colors}
     return _marker(make, header, namespace, index, _SPHERE_LIST, (_JOINT_SIZE,) * 3, **given)
 
 
@@ -194,10 +199,9 @@ def _mesh(make: Make, hand: HandEstimate, header: Any, index: int, faces: NDArra
     )
 
 
-def _uncertainty(make: Make, hand: HandEstimate, header: Any, index: int) -> list[Any]:
+def _uncertainty(make: Make, hand: HandEstimate, header: Any, index: int, corners: Sequence[Any]) -> list[Any]:
     """Translucent spheres, a list per size; an uncertainty of 0 or less says nothing and is not shown."""
     namespace, colors = f"{hand.side.value}_std", _joint_colors(make, hand, _STD_ALPHA)
-    corners = points(make, hand.joints)
     known = np.flatnonzero(hand.joint_std > 0)
     steps = np.rint(np.log(hand.joint_std[known].astype(np.float64)) / np.log(_STD_STEP)).astype(np.int64)
     lists = []

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import toy_models
+import toy_scene_models
 import toy_scenes
 from ros_session import Ros
 
@@ -49,6 +50,13 @@ def toy_parameters(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         "pipeline.threads": 1,
         "publish.diagnostics_period": 60.0,
     }
+
+
+@pytest.fixture(scope="session")
+def toy_two_hands(tmp_path_factory: pytest.TempPathFactory, toy_parameters: dict[str, Any]) -> dict[str, Any]:
+    """Parameters that make a node run on a toy model of two hands."""
+    path = tmp_path_factory.mktemp("toy_two_hands") / "two_hands.onnx"
+    return {**toy_parameters, "pipeline.model": str(toy_scene_models.handformer2t_model(path))}
 
 
 @pytest.fixture(scope="session")

@@ -109,6 +109,22 @@ def test_images_are_subscribed_to_as_they_are_offered(ros: Ros, node: HandPoseNo
     wait_for(lambda: camera.shoot() > 0 and node.monitor.totals().frames_out > before, "frames after the change")
 
 
+def test_a_topic_on_which_nothing_comes_is_named(ros: Ros, toy_parameters: dict[str, Any]) -> None:
+    """Colour and camera_info come, depth does not: the commonest mistake."""
+    statuses = ros.listen(DiagnosticArray, "/diagnostics")
+    node = ros.node(HandPoseNode, parameters={**toy_parameters, "publish.diagnostics_period": 0.5})
+    node.start()
+    ros.spin(node)
+    camera = Camera(ros, depth=False)
+    topic = "/camera/camera/aligned_depth_to_color/image_raw"
+
+    def told() -> bool:
+        camera.shoot()
+        return bool(statuses) and f"(nothing on {topic}; check the topics" in statuses[-1].status[0].message
+
+    wait_for(told, "the silent topic's name", pause=0.05)
+
+
 def test_diagnostics_tell_what_happens(ros: Ros, toy_parameters: dict[str, Any]) -> None:
     statuses = ros.listen(DiagnosticArray, "/diagnostics")
     node = ros.node(HandPoseNode, parameters={**toy_parameters, "publish.diagnostics_period": 0.2})

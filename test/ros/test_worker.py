@@ -13,7 +13,7 @@ needs_ros()
 from diagnostic_msgs.msg import DiagnosticStatus
 from std_msgs.msg import Header
 
-from hand_pose_ros.ros.diagnostics import Monitor, diagnostic_array
+from hand_pose_ros.ros.diagnostics import Monitor, Silence, diagnostic_array
 from hand_pose_ros.ros.inputs import serialized_stamp_ns
 from hand_pose_ros.ros.worker import NewestWorker
 
@@ -132,3 +132,10 @@ def test_diagnostic_levels(
     status = array.status[0]
     assert status.level == level and text in status.message
     assert {"model", "engine", "input rate (Hz)"} <= {item.key for item in status.values}
+
+
+def test_silence_is_said_once_when_it_lasts() -> None:
+    silence, depth = Silence(), ("/depth",)
+    told = [silence.news(topics) for topics in (depth, (), depth, depth, depth, (), (), ())]
+    assert [text is not None for text in told] == [False, False, False, True, False, False, True, False]
+    assert "/depth" in str(told[3]) and told[6] == "all topics are heard"
