@@ -17,7 +17,7 @@ from hand_pose_ros.pipeline.hand_models import load_hand_models
 from hand_pose_ros.pipeline.pipeline import Pipeline
 from hand_pose_ros.skeleton import JOINT_NAMES
 from hand_pose_ros.sources.images import image_frame
-from hand_pose_ros.types import HandEstimate, Scene
+from hand_pose_ros.types import HandEstimate, ObjectEstimate, Scene
 from hand_pose_ros.visualization.panel import compose
 
 
@@ -79,6 +79,7 @@ def _text(path: Path | None) -> str | None:
 def _record(scene: Scene) -> dict[str, Any]:
     return {
         "hands": [_hand(hand) for hand in scene.hands],
+        "objects": [_object(item) for item in scene.objects],
         "dropped": dict(scene.dropped),
         "timings_ms": dict(scene.timings_ms),
     }
@@ -93,6 +94,16 @@ def _hand(hand: HandEstimate) -> dict[str, Any]:
         "joint_valid": hand.joint_valid.tolist(),
         "wrist_position_m": hand.wrist.position.tolist(),
         "wrist_quaternion_xyzw": hand.wrist.quaternion.tolist(),
+    }
+
+
+def _object(item: ObjectEstimate) -> dict[str, Any]:
+    return {
+        "name": item.name,
+        "score": float(item.score),
+        "rotation": item.rotation.tolist(),
+        "translation_m": item.translation.tolist(),
+        "extent_m": item.extent.tolist(),
     }
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from hand_pose_ros.config import PipelineConfig
 from hand_pose_ros.geometry.lifting import (
+    SIZE_SPREAD,
     Root,
     agree,
     joint_std,
@@ -25,6 +26,7 @@ from hand_pose_ros.geometry.lifting import (
 from hand_pose_ros.geometry.scene_crop import Window
 from hand_pose_ros.hand_model.model import NUM_BETAS, HandModel
 from hand_pose_ros.pipeline.estimator import NetworkHand
+from hand_pose_ros.pipeline.hand_size import HandSize
 from hand_pose_ros.pipeline.scene_network import SceneNetwork, SeenHand, SeenObject, SeenScene
 from hand_pose_ros.pipeline.timing import StageTimer
 from hand_pose_ros.skeleton import BONES, WRIST, Side
@@ -63,6 +65,11 @@ class SceneEstimator:
         self.config = config
         self._rgb = np.zeros((1, network.size, network.size, 3), dtype=np.uint8)
         self._mean_lengths, self._mean_length = bone_lengths()
+        self._sizes = {side: HandSize() for side in Side}
+
+    def reset(self) -> None:
+        """Forget how large the hands are: other people may come."""
+        self._sizes = {side: HandSize() for side in Side}
 
     def look(self, frame: Frame, window: Window, timer: StageTimer, dropped: Counter[str]) -> SceneLook:
         """The hands of a window; those with unusable numbers are counted in `dropped`.
@@ -86,8 +93,7 @@ class SceneEstimator:
             wrists = np.stack([rays(hand.uv[WRIST], camera) for hand in hands])
             roots = list(agree(roots[0], roots[1], wrists, seen.offset, seen.offset_std))
         placed = [self._place(hand, root, camera) for hand, root in zip(hands, roots, strict=True)]
-        kept = [hand for hand in placed if bool((hand.joints[:, 2] > 0).all())]
-        dropped["behind_camera"] += len(placed) - len(kept)
+        kept = [hand for hand in placed if self._within_reach(hand, dropped)]
         held = seen.held
         if held is not None and not held.finite:
             dropped["non_finite"] += 1
@@ -100,18 +106,36 @@ class SceneEstimator:
             return False
         return hand.presence >= self.config.tracking.min_score
 
+    def _within_reach(self, hand: NetworkHand, dropped: Counter[str]) -> bool:
+        if not (hand.joints[:, 2] > 0).all():
+            dropped["behind_camera"] += 1
+            return False
+        # The limits hold for measured distances; those told by the hand's size are coarser.
+        slack = 3.0 * SIZE_SPREAD
+        near, far = self.config.min_depth * (1.0 - slack), self.config.max_depth * (1.0 + slack)
+        if not near <= hand.joints[WRIST, 2] <= far:
+            dropped["out_of_range"] += 1
+            return False
+        return True
+
     def _root(self, hand: SeenHand, frame: Frame) -> Root:
-        """How far the hand's wrist is: as the depth image says, or else as its size says."""
+        """How far the hand's wrist is: as the depth image says, or else as its size says, as far as that is known."""
         camera, lengths = frame.intrinsics, self._lengths()
         if hand.shape is not None:
             told = root_from_shape(hand.uv, scaled_to(hand.shape, lengths), camera, hand.uv_std)
         else:
             told = root_from_bones(hand.uv, hand.depth, lengths, camera, hand.depth_std)
+        size = self._sizes[hand.side]
+        likely = size.corrected(told)
         if frame.depth is None:
-            return told
+            return likely
         readings = read_depth(frame.depth, hand.uv, (self.config.min_depth, self.config.max_depth))
         skin = self.config.lifting.skin_depth
-        return root_from_depth(readings, hand.depth, hand.depth_std, told, skin) or told
+        measured = root_from_depth(readings, hand.depth, hand.depth_std, likely, skin)
+        if measured is None:
+            return likely
+        size.learn(told, measured)
+        return measured
 
     def _place(self, hand: SeenHand, root: Root, camera: Intrinsics) -> NetworkHand:
         if hand.shape is None:

@@ -49,6 +49,7 @@ class SceneHands:
     def reset(self) -> None:
         """See `Following.reset`."""
         self._tracker.reset()
+        self._estimator.reset()
         self._objects.reset()
         self._since_search = 0
         self._together = False

@@ -243,3 +243,26 @@ def test_an_object_that_cannot_be_is_refused_at_start(stage: MakeStage) -> None:
         stage(*BOTH, **BOX)
     with pytest.raises(ConfigError, match="size_x, size_y and size_z above 0"):
         stage(*BOTH, network={"held": (np.eye(3), PLACE)}, object__name="box")
+
+
+@pytest.mark.parametrize("shaped", [False, True])
+def test_a_hands_own_size_is_learnt_while_there_is_depth(stage: MakeStage, shaped: bool) -> None:
+    # A child's hand: nine tenths of the assumed length.
+    small = [(side, (joints - joints[0]) * 0.9 + joints[0]) for side, joints in BOTH]
+    part = stage(*small, network={"shaped": shaped}, object__name="")
+    blind = {hand.side: hand for hand in part.frame(depth=False).hands}
+    assert all(blind[side].joints[0, 2] > joints[0, 2] * 1.06 for side, joints in small)
+    part.pipeline.reset()
+    for _ in range(5):
+        part.frame()
+    told = {hand.side: hand for hand in part.frame(depth=False).hands}
+    for side, joints in small:
+        assert told[side].joints[0, 2] == pytest.approx(joints[0, 2], rel=0.01)
+        assert told[side].joint_std[0] < blind[side].joint_std[0]
+    part.pipeline.reset()
+    assert all(hand.joints[0, 2] > 1.06 * dict(small)[hand.side][0, 2] for hand in part.frame(depth=False).hands)
+
+
+def test_hands_beyond_the_limits_are_not_given(stage: MakeStage) -> None:
+    far = stage((Side.RIGHT, RIGHT + np.array([0, 0, 3.0]))).frame(depth=False)
+    assert far.hands == () and far.dropped["out_of_range"] == 1
