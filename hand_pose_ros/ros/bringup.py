@@ -189,11 +189,12 @@ def realsense_camera() -> OpaqueFunction:
         if LaunchConfiguration(CAMERA.name).perform(context) != "realsense":
             return []
         path = PathJoinSubstitution([FindPackageShare("realsense2_camera"), "launch", "rs_launch.py"])
+        depth = "false" if LaunchConfiguration("use_depth").perform(context) == "false" else "true"
         settings = {
-            "align_depth.enable": "true",
-            "enable_sync": "true",
+            "align_depth.enable": depth,
+            "enable_sync": depth,
             "enable_color": "true",
-            "enable_depth": "true",
+            "enable_depth": depth,
             "rgb_camera.color_profile": "640x480x30",
             "depth_module.depth_profile": "640x480x30",
         }

@@ -29,6 +29,7 @@ from launch import LaunchContext
 from launch.actions import DeclareLaunchArgument
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 
+from hand_pose_ros.ros.bringup import parameter_file, realsense_camera
 from hand_pose_ros.skeleton import Side
 from hand_pose_ros.sources.bag_writer import BagWriter
 
@@ -188,6 +189,25 @@ def test_models_have_the_same_arguments() -> None:
 
 def _text(substitutions: Any) -> str:
     return "".join(item.perform(LaunchContext()) for item in substitutions)
+
+
+@pytest.mark.parametrize(("use_depth", "expected"), [("", "true"), ("true", "true"), ("false", "false")])
+def test_the_camera_gives_depth_where_it_is_used(use_depth: str, expected: str) -> None:
+    context = LaunchContext()
+    context.launch_configurations.update(camera="realsense", use_depth=use_depth)
+    (include,) = realsense_camera().execute(context)
+    settings = dict(include.launch_arguments)
+    assert {settings[name] for name in ("enable_depth", "align_depth.enable", "enable_sync")} == {expected}
+
+
+@pytest.mark.parametrize("given", ["handformer2t.yaml", str(SHARE / "config" / "handformer2t.yaml")])
+def test_a_parameter_file_is_named_or_a_path(given: str) -> None:
+    assert parameter_file(given) == str(SHARE / "config" / "handformer2t.yaml")
+
+
+def test_an_unknown_parameter_file_says_which_there_are() -> None:
+    with pytest.raises(FileNotFoundError, match=r"handformer2t\.yaml.*got 'hanformer2t\.yaml'"):
+        parameter_file("hanformer2t.yaml")
 
 
 def test_camera_and_rviz_are_started_as_asked(tmp_path: Path, toys: dict[str, str]) -> None:

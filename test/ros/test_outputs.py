@@ -22,7 +22,7 @@ from std_srvs.srv import SetBool, Trigger
 from tf2_msgs.msg import TFMessage
 from visualization_msgs.msg import MarkerArray
 
-from hand_pose_ros.msg import ObjectPoseArray
+from hand_pose_ros.msg import HandArray, ObjectPoseArray
 from hand_pose_ros.ros.node import HandPoseNode, StartError
 from hand_pose_ros.skeleton import Side
 from hand_pose_ros.types import Scene
@@ -79,6 +79,20 @@ def test_objects_and_wrists_reach_their_topics(ros: Ros, pipelines: list[fake_pi
         assert message.header.frame_id == "camera_color_optical_frame"
     shown = {marker.ns for marker in markers[-1].markers}
     assert {"objects", "object_axes", "object_labels", "left_std", "right_std"} <= shown
+
+
+def test_two_cameras_do_not_get_in_each_others_way(ros: Ros, pipelines: list[fake_pipeline.FakePipeline]) -> None:
+    frames = ros.listen(TFMessage, "/tf")
+    hands = {name: ros.listen(HandArray, f"/{name}/hand_pose/hands") for name in ("head", "chest")}
+    for name in hands:
+        node = ros.node(HandPoseNode, namespace=name, parameters={**QUIET, "publish.tf_prefix": f"{name}_"})
+        node.start()
+        ros.spin(node)
+    camera = Camera(ros)
+    wait_for(lambda: all(hands.values()) or not camera.shoot(), "hands of both", pause=0.1)
+    expected = {f"{name}_{frame}" for name in hands for frame in ("left_wrist", "right_wrist", "object_box_1")}
+    wait_for(lambda: {item.child_frame_id for m in frames for item in m.transforms} == expected, "frames of both")
+    assert len(pipelines) == 2
 
 
 def test_colour_alone_is_enough_where_depth_is_switched_off(
