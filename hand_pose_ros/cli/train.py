@@ -16,6 +16,7 @@ from hand_pose_ros.datasets.synthetic.spec import SyntheticConfig
 KPT_FUSION: Final = "kpt_fusion"
 HANDFORMER2T: Final = "handformer2t"
 KEYPOINT_TRANSFORMER: Final = "keypoint_transformer"
+CROP: Final = 256  # pixels, of the networks of two hands
 _SOURCES: Final = ("synthetic", "dexycb", "ho3d")
 _SCENE: Final = "scene."
 
@@ -63,7 +64,7 @@ def _add_network(parser: argparse.ArgumentParser) -> None:
         "lite, r34, r50",
     )
     network.add_argument(
-        "--crop", type=int, help="handformer2t: side of its crop in pixels, a multiple of 32 (default: 256)"
+        "--crop", type=int, help="networks of two hands: side of the crop in pixels, a multiple of 32 (default: 256)"
     )
     network.add_argument(
         "--stages",
@@ -123,6 +124,12 @@ def _add_course(parser: argparse.ArgumentParser) -> None:
     course.add_argument("--learning-rate", type=float, help="peak of the schedule (default: the recipe's)")
     course.add_argument("--minutes", type=float, default=0.0, help="stop after this long, to be resumed; 0: never")
     course.add_argument("--init", type=Path, metavar="FILE.pt", help="weights to start from (models/weights)")
+    course.add_argument(
+        "--encoder",
+        type=Path,
+        metavar="FILE.pt",
+        help="handformer2t: weights of kpt_fusion whose colour encoder its encoder begins as",
+    )
     course.add_argument("--resume", action="store_true", help="go on from the last checkpoint in --out")
     course.add_argument("--validate-every", type=int, default=500, help="steps between validations (default: 500)")
     course.add_argument("--seed", type=int, default=0)
@@ -182,6 +189,8 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError(f"{args.validation}: expected a folder of shards; make them with `hand_pose synth`")
     if args.validation is None and source is None:
         raise UsageError("--validation: expected a folder of shards of another seed than those of --data")
+    if args.encoder is not None and not args.encoder.is_file():
+        raise UsageError(f"--encoder {args.encoder}: no such file; models/weights has those of kpt_fusion_lite")
     if args.init is not None and not args.init.is_file():
         raise UsageError(f"--init {args.init}: no such file; `hand_pose export --save-weights` writes one")
     counts = (args.samples, args.validate_every, args.epochs, args.batch_size)
@@ -252,6 +261,7 @@ def _handformer2t(args: argparse.Namespace, started: float) -> Path:
         samples=args.samples,
         steps=args.steps or None,
         epochs=args.epochs,
+        encoder=args.encoder,
         network={} if args.stages is None else {"stages": args.stages},
     )
     path: Path = training.run_handformer2t(chosen, _settings(args, started, 0))
@@ -272,6 +282,7 @@ def _transformer(args: argparse.Namespace, started: float) -> Path:
             self_layers=args.self_layers,
             cross_layers=args.cross_layers,
             variant=args.variant,
+            crop=args.crop or CROP,
         ),
         recipe=args.recipe,
         batch_size=args.batch_size,

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 import numpy as np
+import torch
 
 from hand_pose_ros.networks.handformer2t import Handformer2T, Handformer2TConfig, Widths
 from hand_pose_ros.networks.handformer2t.config import PRESETS, Size
 from hand_pose_ros.training import checkpoints
+from hand_pose_ros.training.encoder_start import begin_encoder
 from hand_pose_ros.training.errors import TrainingError
 from hand_pose_ros.training.fabric import share_of, world_size
 from hand_pose_ros.training.handformer2t_losses import Handformer2TLossConfig
@@ -97,6 +99,7 @@ class Handformer2TOptions:
         batch_size, learning_rate: None: the recipe's. The batch is shared out among the processes.
         samples, steps, epochs: length of the training, the first that is given; none: the recipe's epochs, or 1,000,000
             samples.
+        encoder: weights of Keypoint-Fusion whose colour encoder the encoder begins as (`encoder_start`); None: random.
         network: other fields of `Handformer2TConfig`.
     """
 
@@ -110,6 +113,7 @@ class Handformer2TOptions:
     samples: int | None = None
     steps: int | None = None
     epochs: int | None = None
+    encoder: Path | None = None
     network: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -187,6 +191,8 @@ def run_handformer2t(options: Handformer2TOptions, settings: RunSettings) -> Pat
     rate = chosen.learning_rate if options.learning_rate is None else options.learning_rate
     schedule = Schedule(steps, rate, chosen.weight_decay, falls=chosen.falls, fall=chosen.fall)
     module = Handformer2TModule(config, schedule, chosen.losses, decay=chosen.average)
+    if options.encoder is not None and not (settings.resume and (settings.out / checkpoints.LAST).exists()):
+        _begin(module, options.encoder, check)
     data = Data(
         training,
         check,
@@ -195,6 +201,15 @@ def run_handformer2t(options: Handformer2TOptions, settings: RunSettings) -> Pat
         assembled(chosen.validation, module.crop),
     )
     return train(module, data, dataclasses.replace(settings, steps=steps))
+
+
+def _begin(module: Handformer2TModule, weights: Path, scenes: ShardStream) -> None:
+    network = cast(Handformer2T, module.network)
+    _, raw = next(scenes.batches())
+    pictures = assembled(VALIDATION, module.crop)(raw, np.random.default_rng(0)).rgb
+    learnt = torch.load(weights, map_location="cpu", weights_only=True)
+    begin_encoder(network.backbone, learnt, network.mean, network.deviation, pictures)
+    module.start_from(network.state_dict())
 
 
 def _steps(options: Handformer2TOptions, chosen: HandsPlan, batch_size: int, training: ShardStream) -> int:

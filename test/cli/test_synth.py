@@ -20,6 +20,16 @@ def test_shards_with_options(tmp_path: Path) -> None:
     assert np.load(shard / "negative.npy").all()
 
 
+def test_scenes_of_pairs_only(tmp_path: Path) -> None:
+    pytest.importorskip("moderngl")
+    arguments = ["synth", "scenes", "--count", "6", "--workers", "1", "--two-hands", "1.0"]
+    assert main([*arguments, "--out", str(tmp_path)]) == 0
+    (shard,) = tmp_path.iterdir()
+    present = np.load(shard / "present.npy")
+    assert present.shape == (6, 2)
+    assert present.all(axis=1).sum() >= 5  # 3 % are empty
+
+
 @pytest.mark.parametrize("option", [["--count", "0"], ["--count", "3", "--sensor", "ideal", "--negatives", "7"]])
 def test_impossible_requests(tmp_path: Path, option: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["synth", "crops", "--out", str(tmp_path), *option]) == 2

@@ -1,0 +1,94 @@
+"""An encoder that begins as one that has learnt to see hands already: Keypoint-Fusion's, of one hand's crops.
+
+The small encoder stands inside the larger one: its channels come first and read nothing of the others, whose weights
+stay random, and blocks that it does not have begin as the identity. So what it sees is seen from the first step on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+
+from hand_pose_ros.networks.backbones.resnet import BasicBlock, ResNetEncoder
+from hand_pose_ros.training.errors import TrainingError
+
+COLOR_ENCODER: Final = "rgb_branch.encoder."
+
+
+@torch.no_grad()
+def begin_encoder(
+    encoder: ResNetEncoder, weights: Mapping[str, Tensor], mean: Tensor, deviation: Tensor, pictures: Tensor
+) -> None:
+    """Put the colour encoder of Keypoint-Fusion weights into `encoder` (basic blocks, at least as wide and deep).
+
+    Args:
+        encoder: reads colours less `mean` over `deviation` (3, 1, 1), where the other reads colours 0..1.
+        weights: of `models/weights/kpt_fusion_*.pt`.
+        mean, deviation: of the colours.
+        pictures: (B, 3, S, S) in 0..1, some of those to be learnt from.
+
+    Raises:
+        TrainingError: there is no such encoder in the weights, or it does not fit into this one.
+    """
+    small = {name.removeprefix(COLOR_ENCODER): w for name, w in weights.items() if name.startswith(COLOR_ENCODER)}
+    own = encoder.state_dict()
+    if not small or set(small) - set(own) or not all(isinstance(g[0], BasicBlock) for g in _groups(encoder)):
+        raise TrainingError(
+            "encoder: expected weights of a Keypoint-Fusion network whose colour encoder fits into this"
+        )
+    if small["conv1.weight"].shape != own["conv1.weight"].shape:
+        raise TrainingError(
+            f"encoder: expected a stem {tuple(own['conv1.weight'].shape)}, got {tuple(small['conv1.weight'].shape)}"
+        )
+    for name, value in small.items():
+        _embed(own[name], value, name)
+    stem = small["conv1.weight"]
+    own["conv1.weight"].copy_(stem * deviation[None])
+    own["bn1.running_mean"].sub_((stem.sum(dim=(2, 3)) * mean.reshape(1, 3)).sum(dim=1))
+    for block in _new_blocks(encoder, small):
+        nn.init.zeros_(block.bn2.weight)
+    _begin_shortcut(encoder, small, (pictures - mean) / deviation)
+
+
+def _groups(encoder: ResNetEncoder) -> tuple[nn.Sequential, ...]:
+    return encoder.layer1, encoder.layer2, encoder.layer3, encoder.layer4
+
+
+def _new_blocks(encoder: ResNetEncoder, small: Mapping[str, Tensor]) -> list[BasicBlock]:
+    """Those that the small encoder does not have."""
+    return [
+        block
+        for number, group in enumerate(_groups(encoder), start=1)
+        for place, block in enumerate(group)
+        if isinstance(block, BasicBlock) and f"layer{number}.{place}.conv1.weight" not in small
+    ]
+
+
+def _embed(larger: Tensor, smaller: Tensor, name: str) -> None:
+    """Into the first channels; further inputs of theirs weigh nothing."""
+    if any(a < b for a, b in zip(larger.shape, smaller.shape, strict=True)):
+        raise TrainingError(f"encoder: {name} {tuple(smaller.shape)} does not fit into {tuple(larger.shape)}")
+    if larger.ndim > 1:
+        larger[: smaller.shape[0]] = 0
+    larger[tuple(slice(0, size) for size in smaller.shape)] = smaller
+
+
+def _begin_shortcut(encoder: ResNetEncoder, small: Mapping[str, Tensor], images: Tensor) -> None:
+    """Where the first group got a shortcut with weights by being wider, its first channels begin as the identity."""
+    shortcut = encoder.layer1[0].downsample
+    if not isinstance(shortcut, nn.Sequential) or "layer1.0.downsample.0.weight" in small:
+        return
+    convolution, norm = shortcut
+    count = len(small["conv1.weight"])
+    convolution.weight[:count] = 0
+    for channel in range(count):
+        convolution.weight[channel, channel] = 1
+    stem = encoder.conv1(images)
+    normal = torch.nn.functional.batch_norm(stem, None, None, encoder.bn1.weight, encoder.bn1.bias, training=True)
+    seen = encoder.maxpool(torch.relu(normal))
+    average, variance = seen.mean(dim=(0, 2, 3)), seen.var(dim=(0, 2, 3))
+    norm.running_mean[:count], norm.running_var[:count] = average, variance
+    norm.weight[:count], norm.bias[:count] = (variance + norm.eps).sqrt(), average

@@ -1,0 +1,53 @@
+"""A small trained encoder inside a larger one sees what it saw."""
+
+from __future__ import annotations
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from hand_pose_ros.networks.backbones.resnet import ResNetEncoder  # noqa: E402
+from hand_pose_ros.training.encoder_start import COLOR_ENCODER, begin_encoder  # noqa: E402
+from hand_pose_ros.training.errors import TrainingError  # noqa: E402
+
+MEAN, DEVIATION = torch.tensor([0.4, 0.5, 0.3]).reshape(3, 1, 1), torch.tensor([0.2, 0.3, 0.25]).reshape(3, 1, 1)
+
+
+def learnt() -> ResNetEncoder:
+    torch.manual_seed(0)
+    encoder = ResNetEncoder(3, (4, 8, 8, 16), (1, 1, 1, 1), 5, 4)
+    for module in encoder.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
+            torch.nn.init.uniform_(module.bias, -0.5, 0.5)
+    return encoder.train()
+
+
+@pytest.mark.parametrize("mean", [0.0, 0.4])
+def test_the_first_channels_are_the_small_encoders(mean: float) -> None:
+    small, large = learnt(), ResNetEncoder(3, (6, 12, 12, 20), (1, 2, 2, 2), 5, 4).train()
+    pictures, middle = torch.rand(8, 3, 128, 128), torch.full((3, 1, 1), mean)
+    weights = {COLOR_ENCODER + name: value for name, value in small.state_dict().items()}
+    begin_encoder(large, weights, middle, DEVIATION, pictures)
+    with torch.no_grad():
+        expected, found = small(pictures), large((pictures - middle) / DEVIATION)
+    for level, (a, b) in enumerate(zip(expected, found, strict=True)):
+        gap = (b[:, : a.shape[1]] - a).abs()
+        # Less a mean the border is padded with another colour.
+        inner = gap if mean == 0 else gap[..., 8:-8, 8:-8]
+        if mean == 0 or level == 0:
+            assert inner.mean() < (2e-3 if mean == 0 else 0.05) * a.abs().mean(), level
+        assert b[:, a.shape[1] :].abs().mean() > 0
+
+
+@pytest.mark.parametrize("widths", [(2, 8, 8, 16), (4, 8, 8, 8)])
+def test_one_that_does_not_fit_is_refused(widths: tuple[int, int, int, int]) -> None:
+    small, large = learnt(), ResNetEncoder(3, widths, (1, 1, 1, 1), 5, 4)
+    weights = {COLOR_ENCODER + name: w for name, w in small.state_dict().items()}
+    with pytest.raises(TrainingError, match="encoder"):
+        begin_encoder(large, weights, MEAN, DEVIATION, torch.rand(2, 3, 64, 64))
+
+
+def test_other_weights_are_refused() -> None:
+    with pytest.raises(TrainingError, match="Keypoint-Fusion"):
+        begin_encoder(learnt(), {"a": torch.zeros(1)}, MEAN, DEVIATION, torch.rand(2, 3, 64, 64))
