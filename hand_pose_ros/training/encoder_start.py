@@ -7,7 +7,7 @@ stay random, and blocks that it does not have begin as the identity. So what it 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, cast
 
 import torch
 from torch import Tensor, nn
@@ -78,10 +78,10 @@ def _embed(larger: Tensor, smaller: Tensor, name: str) -> None:
 
 def _begin_shortcut(encoder: ResNetEncoder, small: Mapping[str, Tensor], images: Tensor) -> None:
     """Where the first group got a shortcut with weights by being wider, its first channels begin as the identity."""
-    shortcut = encoder.layer1[0].downsample
+    shortcut = cast(BasicBlock, encoder.layer1[0]).downsample
     if not isinstance(shortcut, nn.Sequential) or "layer1.0.downsample.0.weight" in small:
         return
-    convolution, norm = shortcut
+    convolution, norm = cast(nn.Conv2d, shortcut[0]), cast(nn.BatchNorm2d, shortcut[1])
     count = len(small["conv1.weight"])
     convolution.weight[:count] = 0
     for channel in range(count):
@@ -90,5 +90,6 @@ def _begin_shortcut(encoder: ResNetEncoder, small: Mapping[str, Tensor], images:
     normal = torch.nn.functional.batch_norm(stem, None, None, encoder.bn1.weight, encoder.bn1.bias, training=True)
     seen = encoder.maxpool(torch.relu(normal))
     average, variance = seen.mean(dim=(0, 2, 3)), seen.var(dim=(0, 2, 3))
-    norm.running_mean[:count], norm.running_var[:count] = average, variance
+    cast(Tensor, norm.running_mean)[:count] = average
+    cast(Tensor, norm.running_var)[:count] = variance
     norm.weight[:count], norm.bias[:count] = (variance + norm.eps).sqrt(), average
