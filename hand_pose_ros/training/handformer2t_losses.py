@@ -137,8 +137,11 @@ def rle(pose: Tensor, scale: Tensor, truth: Tensor, valid: Tensor, flow: nn.Modu
     pose, truth (..., 3), scale u, valid (...). The density's normaliser is left out, as the public code does. Where a
     joint is not valid its truth is not read, and there is no gradient.
     """
-    error = torch.where(valid[..., None] > 0, truth - pose, 0.0) / scale[..., None]
-    distance, log_scale, log_flow = error.abs().sum(dim=-1), scale.log(), flow(error)
+    known = valid > 0
+    error = torch.where(known[..., None], truth - pose, 0.0) / scale[..., None]
+    distance, log_scale = error.abs().sum(dim=-1), scale.log()
+    # A third of a step's time is the flows': what is not known is not sent through them.
+    log_flow = torch.zeros_like(distance).masked_scatter(known, flow(error[known]))
     if form == "public":
         # Per coordinate log u - log G, and log u + log sqrt(2 pi) + |error| / sqrt 2: log u twice, log G three times.
         twice = 2 * log_scale + 0.5 * math.log(2 * math.pi) - log_flow
@@ -146,7 +149,7 @@ def rle(pose: Tensor, scale: Tensor, truth: Tensor, valid: Tensor, flow: nn.Modu
     else:
         powers = DIMENSIONS if form == "density" else 1
         likelihood = distance + DIMENSIONS * math.log(2) - log_flow + powers * log_scale
-    return torch.where(valid > 0, likelihood, 0.0)
+    return torch.where(known, likelihood, 0.0)
 
 
 def mmd(pose: Tensor, truth: Tensor, valid: Tensor) -> Tensor:

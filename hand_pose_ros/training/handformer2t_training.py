@@ -67,7 +67,7 @@ PLANS: Final[Mapping[str, HandsPlan]] = {
         weight_decay=0.01,
         average=0.999,
         epochs=None,
-        losses=Handformer2TLossConfig(mmd_until=0.2),
+        losses=Handformer2TLossConfig(mmd_until=0.05),
         training=SceneAugmentation(shift=0.08, scale=0.15, roll_std=0.4, color_gain=0.25),
     ),
     # Section 4.1: a quarter of the rate every 80 of 270 epochs; the paper gives neither batch nor augmentation (fact
