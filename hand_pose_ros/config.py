@@ -145,8 +145,8 @@ class LiftingConfig:
         dynamic=True,
     )
     skin_depth: float = option(
-        0.008,
-        "How far (m) a joint lies under the skin that the depth camera sees.",
+        0.01,
+        "How far (m) a joint lies under the skin that the depth camera sees; mean of the joints.",
         minimum=0.0,
         maximum=0.03,
         dynamic=True,
@@ -245,6 +245,12 @@ class TopicConfig:
     )
     use_color: bool = option(True, "Use the colour image; false works on depth alone.")
     use_depth: bool = option(True, "Use the depth image.")
+    depth_patience: float = option(
+        0.5,
+        "Models that work on colour alone go on without depth once no depth image came for so many seconds; 0 waits.",
+        minimum=0.0,
+        maximum=60.0,
+    )
 
 
 @dataclass(frozen=True)

@@ -16,15 +16,18 @@ from typing import Final
 
 import numpy as np
 
-from hand_pose_ros.skeleton import BONES
 from hand_pose_ros.types import DoubleArray, FloatArray, Intrinsics
 
-# A camera sees the skin; joint centres lie 5 to 12 mm under it (metres).
-SKIN_DEPTH: Final = 0.008
+# A camera sees the skin: how deep each joint lies under it, over the joints' mean. Medians of 182 rendered hands whose
+# mean is 10 mm; the wrist lies deepest, a tip is itself a point of the skin.
+_DEPTHS_MM: Final = (22, 15, 12, 10.5, 1, 13, 10, 9, 1, 16, 10, 9, 1, 14.5, 9.5, 8.5, 1, 14, 9, 8, 1)
+SKIN_PROFILE: Final = np.array(_DEPTHS_MM) / np.mean(_DEPTHS_MM)
+SKIN_DEPTH: Final = 0.01
 # Readings this far (m) from the value looked for still count half; see `root_from_depth`.
 AGREEMENT: Final = 0.012
-# So many joints must agree on a root.
+# So many joints must agree on a root, and so large a part of those that have readings.
 MIN_JOINTS: Final = 4.0
+MIN_SHARE: Final = 0.25
 # What no number of joints averages out: the skin's thickness and the network's common error (m).
 ROOT_FLOOR: Final = 0.004
 # Spread of hand sizes between adults, as a part of the size (bone lengths: Buryanov and Kotiuk 2010).
@@ -32,8 +35,14 @@ SIZE_SPREAD: Final = 0.06
 # Depths that a hand without depth readings is looked for at (m).
 NEAREST, FARTHEST = 0.1, 5.0
 _GRID: Final = np.geomspace(NEAREST, FARTHEST, 80)
-_PARENTS: Final = np.array([parent for parent, _ in BONES])
-_CHILDREN: Final = np.array([child for _, child in BONES])
+# Distances that hardly change as a hand moves, and long enough that a network's noise does not stretch them by much:
+# within the palm, and the thumb's and the fingers' first bones.
+STRUTS: Final = (
+    *((0, 5), (0, 9), (0, 13), (0, 17), (5, 17), (5, 13), (9, 17)),
+    *((1, 2), (5, 6), (9, 10), (13, 14), (17, 18)),
+)
+_STARTS: Final = np.array([start for start, _ in STRUTS])
+_ENDS: Final = np.array([end for _, end in STRUTS])
 # A joint is read at nine pixels, so that a hole or an edge does not take it away.
 _PATCH: Final = np.array([(v, u) for v in (0, -1, 1) for u in (0, -1, 1)])
 _STEPS: Final = 6
@@ -87,42 +96,45 @@ def root_from_depth(
 ) -> Root | None:
     """The root depth on which the most joints agree: joints behind something, beside the hand or in holes do not count.
 
-    A reading says: root = reading + skin - d. Every such value is tried; a joint votes with its best reading,
-    exp(-ln 2 (difference / 12 mm)^2), less where its d is uncertain. Then the mean of those that agree.
+    A reading says: root = reading + the skin's depth - d. Every such value is tried; a joint votes with its best
+    reading, exp(-ln 2 (difference / h)^2), h = 12 mm and the deviation of its d, and the less the wider that is. Then
+    the mean of those that agree.
 
     Args:
-        readings: (N, K) metres, NaN = none, see `read_depth`.
-        relative: (N,) d, metres behind the root.
-        relative_std: (N,) its standard deviation.
+        readings: (21, K) metres, NaN = none, see `read_depth`.
+        relative: (21,) d, metres behind the root.
+        relative_std: (21,) its standard deviation.
         prior: what is known otherwise; values more than a few of its deviations off count less.
-        skin: how deep a joint lies under what the camera sees.
+        skin: how deep a joint lies under what the camera sees, mean of the joints.
 
     Returns:
-        None where fewer than four joints (less with doubt) agree.
+        None where fewer than four joints, or a quarter of those with readings, agree.
     """
-    roots = readings + skin - relative[:, None]
-    weight = 1.0 / (1.0 + (relative_std / AGREEMENT) ** 2)
+    roots = readings + (skin * SKIN_PROFILE - relative)[:, None]
     tried = roots[np.isfinite(roots)]
     if not tried.size:
         return None
-    # Joints beyond every reading vote nothing.
+    width = np.hypot(AGREEMENT, relative_std)
+    # Joints without readings vote nothing.
     known = np.where(np.isfinite(roots), roots, np.inf)
-    gaps = np.abs(known[None] - tried[:, None, None]).min(axis=2)
-    votes = np.exp2(-((gaps / AGREEMENT) ** 2)) @ weight
+    agreement = np.exp2(-((np.abs(known[None] - tried[:, None, None]).min(axis=2) / width) ** 2))
+    votes = agreement @ (AGREEMENT / width)
     if prior is not None:
         votes = votes * np.exp(-0.5 * ((tried - prior.z) / (3 * prior.std)) ** 2)
     best = int(votes.argmax())
-    if votes[best] < min(MIN_JOINTS, 0.5 * len(relative)) * min(1.0, float(weight.mean()) * 1.5):
+    doubt = 1.0 if prior is None else float(np.exp(-0.5 * ((tried[best] - prior.z) / (3 * prior.std)) ** 2))
+    readable = int(np.isfinite(roots).any(axis=1).sum())
+    if doubt * float(agreement[best].sum()) < max(MIN_JOINTS, MIN_SHARE * readable):
         return None
-    return _mean_of_agreeing(known, weight, float(tried[best]))
+    return _mean_of_agreeing(known, width, float(tried[best]))
 
 
-def _mean_of_agreeing(roots: DoubleArray, weight: DoubleArray, start: float) -> Root:
+def _mean_of_agreeing(roots: DoubleArray, width: DoubleArray, start: float) -> Root:
     z = start
     for _ in range(_STEPS):
         nearest = np.take_along_axis(roots, np.abs(roots - z).argmin(axis=1)[:, None], axis=1)[:, 0]
-        agree = np.abs(nearest - z) <= 2 * AGREEMENT
-        share = weight * agree
+        agree = np.abs(nearest - z) <= 2 * width
+        share = agree / width**2
         z = float(share @ np.where(agree, nearest, 0.0) / share.sum())
     spread = float(share @ np.where(agree, nearest - z, 0.0) ** 2 / share.sum())
     effective = float(share.sum() ** 2 / (share**2).sum())
@@ -137,24 +149,24 @@ def root_from_bones(
     relative_std: DoubleArray,
     size_spread: float = SIZE_SPREAD,
 ) -> Root:
-    """The root depth at which the 20 bones come out as long as they should be: robust least squares.
+    """The root depth at which the `STRUTS` come out as long as they should be: robust least squares.
 
-    A bone's vector is Z (r_c - r_p) + (d_c r_c - d_p r_p), so that its length is known for every Z; the best Z of a
+    Such a vector is Z (r_b - r_a) + (d_b r_b - d_a r_a), so that its length is known for every Z; the best Z of a
     grid is refined by Gauss-Newton steps with Huber weights.
 
     Args:
         uv: (21, 2) pixels of the image. relative: (21,) metres behind the wrist. relative_std: (21,) metres.
-        lengths: (20,) metres, in the order of `skeleton.BONES`.
+        lengths: (12,) metres, see `strut_lengths`.
         size_spread: how much hands differ from `lengths`, as a part.
     """
     r = rays(uv, camera)
-    across = (r[_CHILDREN] - r[_PARENTS])[:, :2]
-    along = relative[_CHILDREN, None] * r[_CHILDREN] - relative[_PARENTS, None] * r[_PARENTS]
+    across = (r[_ENDS] - r[_STARTS])[:, :2]
+    along = relative[_ENDS, None] * r[_ENDS] - relative[_STARTS, None] * r[_STARTS]
     a = (across**2).sum(axis=1)
     b = (across * along[:, :2]).sum(axis=1)
     c = (along**2).sum(axis=1)
-    # A bone that points at the camera owes its length to d alone: it says little of Z.
-    depth_std = np.sqrt(relative_std[_CHILDREN] ** 2 + relative_std[_PARENTS] ** 2)
+    # A strut that points at the camera owes its length to d alone: it says little of Z.
+    depth_std = np.sqrt(relative_std[_ENDS] ** 2 + relative_std[_STARTS] ** 2)
     slope = np.abs(along[:, 2]) / np.maximum(lengths, 1e-6)
     scale = np.sqrt((depth_std * np.minimum(slope, 1.0)) ** 2 + 0.004**2)
 
@@ -267,7 +279,6 @@ def agree(
     return Root(float(z[0]), float(std[0]), right.support), Root(float(z[1]), float(std[1]), left.support)
 
 
-def scaled_to(shape: DoubleArray, lengths: DoubleArray) -> DoubleArray:
-    """A shape (21, 3) metres from the wrist, made as large as a hand of these bone lengths (20,)."""
-    own = np.linalg.norm(shape[_CHILDREN] - shape[_PARENTS], axis=1).sum()
-    return np.asarray(shape * (lengths.sum() / max(float(own), 1e-6)))
+def strut_lengths(joints: DoubleArray) -> DoubleArray:
+    """Lengths (12,) of the `STRUTS` of joints (21, 3)."""
+    return np.asarray(np.linalg.norm(joints[_ENDS] - joints[_STARTS], axis=1))

@@ -13,6 +13,8 @@ MEMORY: Final = 90
 # Fewer joints with depth say too little; other ratios are no hand's.
 LEAST_SUPPORT: Final = 10
 RATIOS: Final = (0.65, 1.5)
+# Frames after which a size is believed.
+SETTLED: Final = 3
 # What a learnt size leaves open: bones are not longer or shorter alike in every pose (as a part of the distance).
 KNOWN_SPREAD: Final = 0.02
 
@@ -22,6 +24,11 @@ class HandSize:
 
     def __init__(self) -> None:
         self._ratio, self._variance, self._frames = 1.0, 0.0, 0
+
+    @property
+    def ratio(self) -> float:
+        """How much larger the hand is than assumed; 1 until it is known."""
+        return self._ratio if self._frames >= SETTLED else 1.0
 
     def learn(self, told: Root, measured: Root) -> None:
         """Take a frame in which the distance is measured by depth and told by size."""
@@ -39,6 +46,6 @@ class HandSize:
         if not self._frames:
             return told
         # Its own scatter about the mean is what the next frame's ratio will be off by.
-        learnt = np.hypot(KNOWN_SPREAD, np.sqrt(self._variance)) + (0.1 if self._frames < 3 else 0.0)
+        learnt = np.hypot(KNOWN_SPREAD, np.sqrt(self._variance)) + (0.1 if self._frames < SETTLED else 0.0)
         std = min(told.std * self._ratio, float(learnt) * told.z * self._ratio)
         return Root(told.z * self._ratio, std, told.support)

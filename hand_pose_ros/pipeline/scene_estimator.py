@@ -21,7 +21,7 @@ from hand_pose_ros.geometry.lifting import (
     root_from_bones,
     root_from_depth,
     root_from_shape,
-    scaled_to,
+    strut_lengths,
 )
 from hand_pose_ros.geometry.scene_crop import Window
 from hand_pose_ros.hand_model.model import NUM_BETAS, HandModel
@@ -29,7 +29,7 @@ from hand_pose_ros.pipeline.estimator import NetworkHand
 from hand_pose_ros.pipeline.hand_size import HandSize
 from hand_pose_ros.pipeline.scene_network import SceneNetwork, SeenHand, SeenObject, SeenScene
 from hand_pose_ros.pipeline.timing import StageTimer
-from hand_pose_ros.skeleton import BONES, WRIST, Side
+from hand_pose_ros.skeleton import WRIST, Side
 from hand_pose_ros.types import DoubleArray, FloatArray, Frame, Intrinsics
 
 # Wrist to the tip of the middle finger, in canonical joints.
@@ -64,7 +64,7 @@ class SceneEstimator:
         self.engine = network.engine
         self.config = config
         self._rgb = np.zeros((1, network.size, network.size, 3), dtype=np.uint8)
-        self._mean_lengths, self._mean_length = bone_lengths()
+        self._mean_lengths, self._mean_length = mean_hand()
         self._sizes = {side: HandSize() for side in Side}
 
     def reset(self) -> None:
@@ -120,13 +120,14 @@ class SceneEstimator:
 
     def _root(self, hand: SeenHand, frame: Frame) -> Root:
         """How far the hand's wrist is: as the depth image says, or else as its size says, as far as that is known."""
-        camera, lengths = frame.intrinsics, self._lengths()
+        camera = frame.intrinsics
         if hand.shape is not None:
-            told = root_from_shape(hand.uv, scaled_to(hand.shape, lengths), camera, hand.uv_std)
+            # The network's own size is the mean of its training's hands.
+            told = root_from_shape(hand.uv, hand.shape * self._size(), camera, hand.uv_std)
         else:
-            told = root_from_bones(hand.uv, hand.depth, lengths, camera, hand.depth_std)
-        size = self._sizes[hand.side]
-        likely = size.corrected(told)
+            told = root_from_bones(hand.uv, hand.depth, self._mean_lengths * self._size(), camera, hand.depth_std)
+        own = self._sizes[hand.side]
+        likely = own.corrected(told)
         if frame.depth is None:
             return likely
         readings = read_depth(frame.depth, hand.uv, (self.config.min_depth, self.config.max_depth))
@@ -134,29 +135,30 @@ class SceneEstimator:
         measured = root_from_depth(readings, hand.depth, hand.depth_std, likely, skin)
         if measured is None:
             return likely
-        size.learn(told, measured)
+        own.learn(told, measured)
         return measured
+
+    def _size(self) -> float:
+        """Of the hands that are asked about, over the mean hand's."""
+        return self.config.lifting.hand_length / self._mean_length
 
     def _place(self, hand: SeenHand, root: Root, camera: Intrinsics) -> NetworkHand:
         if hand.shape is None:
             joints = place_joints(hand.uv, hand.depth, root.z, camera)
         else:
-            joints = place_shape(hand.uv, hand.shape, root.z, camera, hand.uv_std)
+            shape = hand.shape * (self._size() * self._sizes[hand.side].ratio)
+            joints = place_shape(hand.uv, shape, root.z, camera, hand.uv_std)
         std = joint_std(joints, hand.uv_std, hand.depth_std, root, camera.fx)
         return NetworkHand(hand.side, joints.astype(np.float32), std.astype(np.float32), hand.presence, 1.0)
 
-    def _lengths(self) -> DoubleArray:
-        return self._mean_lengths * (self.config.lifting.hand_length / self._mean_length)
 
-
-def bone_lengths() -> tuple[DoubleArray, float]:
-    """Lengths (20,) of the mean hand's bones, and its length from the wrist to the middle finger's tip, metres."""
+def mean_hand() -> tuple[DoubleArray, float]:
+    """Lengths (12,) of the mean hand's struts, and its length from the wrist to the middle finger's tip, metres."""
     zero: FloatArray = np.zeros(NUM_BETAS, dtype=np.float32)
     angles, place = np.zeros(45, dtype=np.float32), np.zeros(3, dtype=np.float32)
     joints = HandModel.bundled(Side.RIGHT).forward(place, angles, zero, place).joints.astype(np.float64)
-    lengths = np.array([np.linalg.norm(joints[child] - joints[parent]) for parent, child in BONES])
     reach = sum(float(np.linalg.norm(joints[child] - joints[parent])) for parent, child in _LENGTH_CHAIN)
-    return lengths, reach
+    return strut_lengths(joints), reach
 
 
 def _right_wrist(hands: list[NetworkHand], seen: SeenScene) -> DoubleArray | None:

@@ -7,6 +7,7 @@ from functools import lru_cache
 import numpy as np
 
 from hand_pose_ros.geometry.camera import project
+from hand_pose_ros.geometry.lifting import SKIN_DEPTH, SKIN_PROFILE
 from hand_pose_ros.hand_model.model import HandModel
 from hand_pose_ros.hand_model.rotation import axis_angle_to_matrix
 from hand_pose_ros.skeleton import Side
@@ -38,12 +39,13 @@ def exact_hand(side: Side, wrist: tuple[float, float, float], seed: int = 0) -> 
     return np.asarray(shape @ upright.T @ tilt.T + np.array(wrist))
 
 
-def painted_depth(*hands: DoubleArray, camera: Intrinsics = CAMERA, skin: float = 0.008, width: int = 4) -> FloatArray:
-    """A depth image (H, W): about each joint a square whose surface lies `skin` in front of it, the nearest on top."""
+def painted_depth(*hands: DoubleArray, camera: Intrinsics = CAMERA, width: int = 4) -> FloatArray:
+    """A depth image (H, W): about each joint a square, the skin's depth in front of it, the nearest on top."""
     depth = np.zeros((camera.height, camera.width), dtype=np.float32)
     joints = np.concatenate(hands) if hands else np.zeros((0, 3))
-    for joint in joints[np.argsort(-joints[:, 2])]:
+    surface = joints[:, 2] - SKIN_DEPTH * np.tile(SKIN_PROFILE, len(hands))
+    for joint, z in sorted(zip(joints, surface, strict=True), key=lambda pair: -pair[1]):
         u, v = np.rint(project(joint, camera)).astype(int)
         if 0 <= u < camera.width and 0 <= v < camera.height:
-            depth[max(v - width, 0) : v + width + 1, max(u - width, 0) : u + width + 1] = joint[2] - skin
+            depth[max(v - width, 0) : v + width + 1, max(u - width, 0) : u + width + 1] = z
     return depth

@@ -46,7 +46,7 @@ class TruthfulNetwork:
     Attributes:
         hands: joints (21, 3) by side; change them between frames.
         spoil: added to the depths of a side (NaN for a broken network).
-        shaped: give shapes as Keypoint Transformer does.
+        shaped: give shapes as Keypoint Transformer does, `larger` times as large as they are.
         held: rotation (3, 3) and place (3,) in the camera frame of an object.
     """
 
@@ -54,6 +54,7 @@ class TruthfulNetwork:
     hands: Hands = field(default_factory=dict)
     spoil: Mapping[Side, float] = field(default_factory=dict)
     shaped: bool = False
+    larger: float = 1.0
     held: tuple[DoubleArray, DoubleArray] | None = None
     offset_std: float = 0.01
     windows: list[Window] = field(default_factory=list)
@@ -83,7 +84,7 @@ class TruthfulNetwork:
             nothing = np.zeros(21)
             return SeenHand(side, 0.02, np.full((21, 2), 9.0), nothing + 1, nothing, nothing + 0.01)
         relative = joints[:, 2] - joints[0, 2] + self.spoil.get(side, 0.0)
-        shape = joints - joints[0] if self.shaped else None
+        shape = (joints - joints[0]) * self.larger if self.shaped else None
         uv = project(joints, self.camera)
         return SeenHand(side, 0.97, uv, np.full(21, 1.0), relative, np.full(21, 0.004), shape)
 
