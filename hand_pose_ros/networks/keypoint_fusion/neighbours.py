@@ -18,8 +18,8 @@ from torch.autograd.function import once_differentiable
 class Neighbours(NamedTuple):
     """The M neighbours in all balls of a batch, ball by ball.
 
-    ball (M,) from 0 to B * J - 1; candidate (M,) from 0 to B * N - 1; found (B * J,) how many each ball has; weight (M, 1)
-    how often the ball query gives it.
+    ball (M,) from 0 to B * J - 1; candidate (M,) from 0 to B * N - 1; found (B * J,) how many each ball has; weight
+    (M, 1) how often the ball query gives it.
     """
 
     ball: Tensor
