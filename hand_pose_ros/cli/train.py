@@ -128,7 +128,7 @@ def _add_course(parser: argparse.ArgumentParser) -> None:
         "--encoder",
         type=Path,
         metavar="FILE.pt",
-        help="handformer2t: weights of kpt_fusion whose colour encoder its encoder begins as",
+        help="networks of two hands: weights of kpt_fusion whose colour encoder theirs begins as",
     )
     course.add_argument("--resume", action="store_true", help="go on from the last checkpoint in --out")
     course.add_argument("--validate-every", type=int, default=500, help="steps between validations (default: 500)")
@@ -292,6 +292,7 @@ def _transformer(args: argparse.Namespace, started: float) -> Path:
         samples=args.samples,
         steps=args.steps or None,
         epochs=args.epochs,
+        encoder=args.encoder,
     )
     path: Path = training.run_transformer(chosen, _settings(args, started, 0))
     return path

@@ -17,7 +17,9 @@ from hand_pose_ros.networks.keypoint_transformer import (
     KeypointTransformerConfig,
     KeypointTransformerOutput,
 )
+from hand_pose_ros.networks.keypoint_transformer.config import MAP_SIZE
 from hand_pose_ros.networks.keypoint_transformer.decode import Decoded, decode, to_map
+from hand_pose_ros.networks.keypoint_transformer.model import ImageFeatures
 from hand_pose_ros.networks.keypoint_transformer.peaks import HAND, graph_keypoints, greedy_keypoints
 from hand_pose_ros.skeleton import WRIST, Side
 from hand_pose_ros.training.keypoint_transformer_losses import (
@@ -26,7 +28,9 @@ from hand_pose_ros.training.keypoint_transformer_losses import (
     map_loss,
 )
 from hand_pose_ros.training.keypoint_transformer_targets import (
+    IDENTITY_RADIUS,
     KeypointTransformerTargets,
+    PeakSearch,
     identities,
     true_keypoints,
 )
@@ -117,13 +121,11 @@ class KeypointTransformerModule(AveragedModule):
         if self.global_step < self.course.detector:
             return map_loss(seen.maps, targets, self.losses)
         config = network.config
-        keypoints: Keypoints
         if self.global_step < self.course.detector + self.course.truth_keypoints:
-            keypoints = true_keypoints(targets, config.hand_slots, config.object_slots, settings=config.peaks)
+            search = _search(seen)
+            keypoints = true_keypoints(targets, config.hand_slots, config.object_slots, search, config.peaks)
         else:
-            # On a CPU the sequential search costs a tenth; what it finds is the same.
-            search = graph_keypoints if seen.maps.is_cuda else greedy_keypoints
-            keypoints = search(seen.maps.detach(), config.hand_slots, config.object_slots, config.peaks)
+            keypoints = _detected(network, seen)
         output = network.understand(seen, keypoints)
         return keypoint_transformer_loss(output, targets, self.losses, self._posed(output))
 
@@ -132,7 +134,8 @@ class KeypointTransformerModule(AveragedModule):
         """MPJPE in mm of all pictures, of those with one hand and with two, each hand from its own wrist; MRRPE;
         distances in pixels of the crop; how often keypoints, identities and presence are right; the object's place."""
         network = cast(KeypointTransformer, self.average.network)
-        output = network(batch.rgb)
+        seen = network.see(batch.rgb.contiguous(memory_format=torch.channels_last))
+        output = network.understand(seen, _detected(network, seen))
         result = decode(output, network.config.variant == "authors")
         return scene_figures(self.placed(result), output, batch)
 
@@ -160,6 +163,17 @@ class KeypointTransformerModule(AveragedModule):
         return torch.stack(hands, dim=1).reshape(*pose.shape[:2], 2, -1, 3)
 
 
+def _detected(network: KeypointTransformer, seen: ImageFeatures) -> Keypoints:
+    """The network's own keypoints."""
+    config = network.config
+    return _search(seen)(seen.maps.detach(), config.hand_slots, config.object_slots, config.peaks)
+
+
+def _search(seen: ImageFeatures) -> PeakSearch:
+    """On a CPU the sequential search costs a tenth; what it finds is the same."""
+    return graph_keypoints if seen.maps.is_cuda else greedy_keypoints
+
+
 def scene_targets(batch: SceneBatch, config: KeypointTransformerConfig) -> KeypointTransformerTargets:
     """What the network is to say of a batch.
 
@@ -180,6 +194,7 @@ def scene_targets(batch: SceneBatch, config: KeypointTransformerConfig) -> Keypo
         hand_translation=translation,
         translation_valid=(both | left_only).float(),
         maps_valid=torch.ones_like(origin[:, 0]),
+        map_size=config.map_size,
     )
     if config.representation == "angles" and batch.pose is not None and batch.shape is not None:
         weight = present.float()[..., None]
@@ -229,8 +244,8 @@ def metric_joints(result: Decoded, batch: SceneBatch) -> Tensor:
 
 
 def _keypoint_figures(output: KeypointTransformerOutput, batch: SceneBatch) -> dict[str, Measured]:
-    """Joints in the crop that have a keypoint within 3 map pixels, and keypoints whose identity is told right."""
-    targets = scene_targets(batch, KeypointTransformerConfig())
+    """Joints in the crop that have a keypoint nearby (3 pixels of 128), and keypoints whose identity is told right."""
+    targets = scene_targets(batch, KeypointTransformerConfig(crop=batch.rgb.shape[3]))
     keypoints = output.keypoints
     labels = identities(targets, keypoints, "nearest")
     used = keypoints.valid & (keypoints.kind == HAND)
@@ -238,9 +253,10 @@ def _keypoint_figures(output: KeypointTransformerOutput, batch: SceneBatch) -> d
     joints = used & (labels > 0)
     distance = torch.linalg.vector_norm(targets.places.flatten(1, 2)[:, :, None] - keypoints.xy[:, None], dim=3)
     nearest = distance.masked_fill(~used[:, None], torch.inf).amin(dim=2)
-    inside = ((targets.places >= 0) & (targets.places <= 127)).all(dim=3) & batch.valid
+    near = IDENTITY_RADIUS * targets.map_size / MAP_SIZE
+    inside = ((targets.places >= 0) & (targets.places <= targets.map_size - 1)).all(dim=3) & batch.valid
     return {
-        "found": _mean((nearest <= 3).float(), inside.flatten(1)),
+        "found": _mean((nearest <= near).float(), inside.flatten(1)),
         "joint_keypoints": _mean((labels > 0).float(), used),
         "identity": _mean(right, joints),
     }
@@ -249,7 +265,7 @@ def _keypoint_figures(output: KeypointTransformerOutput, batch: SceneBatch) -> d
 def _object_figures(result: Decoded, batch: SceneBatch) -> dict[str, Measured]:
     assert result.object_rotation is not None and result.object_translation is not None
     assert batch.object_weight is not None and result.object_presence is not None
-    targets = scene_targets(batch, KeypointTransformerConfig(objects=True))
+    targets = scene_targets(batch, KeypointTransformerConfig(objects=True, crop=batch.rgb.shape[3]))
     assert targets.object_translation is not None and targets.object_box is not None
     assert targets.object_rotation is not None and targets.object_symmetries is not None
     there = batch.object_weight > 0

@@ -48,6 +48,7 @@ class KeypointTransformerTargets(NamedTuple):
         object_translation: (B, 3) right wrist to object.
         object_box: (B, 8, 3) corners in the object's axes.
         object_symmetries: (B, S, 3, 3) rotations in the object's axes that leave it alike, the identity among them.
+        map_size: side of the maps in pixels; 128 in what is said above.
         object_weight: (B,) 0 where the object's pose is unknown; else its weight (published: 1, some objects 4).
     """
 
@@ -66,6 +67,7 @@ class KeypointTransformerTargets(NamedTuple):
     object_box: Tensor | None = None
     object_symmetries: Tensor | None = None
     object_weight: Tensor | None = None
+    map_size: int = MAP_SIZE
 
     @property
     def from_right(self) -> Tensor:
@@ -94,7 +96,7 @@ def with_parents(valid: Tensor) -> Tensor:
 
 def heat_map(targets: KeypointTransformerTargets) -> Tensor:
     """(B, 128, 128): the sum of all valid joints' Gaussians of height 255."""
-    axis = torch.arange(MAP_SIZE, dtype=targets.places.dtype, device=targets.places.device)
+    axis = torch.arange(targets.map_size, dtype=targets.places.dtype, device=targets.places.device)
     along = torch.exp(-((targets.places.flatten(1, 2)[..., None] - axis).square()) / (2 * SIGMA**2))
     columns, rows = along[:, :, 0] * targets.joint_valid.flatten(1)[..., None], along[:, :, 1]
     return MAP_RANGE * torch.einsum("bjy,bjx->byx", rows, columns)
@@ -108,14 +110,14 @@ def identities(targets: KeypointTransformerTargets, keypoints: Keypoints, rule: 
     places = published_order(targets.places).flatten(1, 2)
     valid = published_order(targets.joint_valid).flatten(1)
     distance = torch.linalg.vector_norm(keypoints.xy[:, :, None] - places[:, None], dim=3)
-    near = (distance <= IDENTITY_RADIUS) & (valid[:, None] > 0)
+    near = (distance <= IDENTITY_RADIUS * targets.map_size / MAP_SIZE) & (valid[:, None] > 0)
     depth = published_order(targets.from_right)[..., 2].flatten(1)
     rank = distance if rule == "nearest" else depth[:, None].expand_as(distance)
     best = torch.where(near, rank, torch.full_like(rank, _FAR)).argmin(dim=2) + 1
     label = torch.where(near.any(dim=2), best, torch.zeros_like(best))
     if targets.segmentation is None:
         return label
-    column, row = keypoints.xy.round().to(torch.int64).clamp(0, MAP_SIZE - 1).unbind(dim=2)
+    column, row = keypoints.xy.round().to(torch.int64).clamp(0, targets.map_size - 1).unbind(dim=2)
     sample = torch.arange(label.shape[0], device=label.device)[:, None]
     on_object = targets.segmentation[sample, row, column] > _OBJECT_PIXEL
     return torch.where(keypoints.kind == OBJECT, on_object.to(torch.int64) * OBJECT_CLASS, label)
@@ -142,10 +144,10 @@ def bin_targets(targets: KeypointTransformerTargets) -> tuple[Tensor, Tensor]:
     In the network's order. A joint with any of its bins outside the map is left out; a wrist has no depth bin.
     """
     relative = parent_vectors(targets.joints)[..., 2:]
-    bins = torch.cat((targets.places, (relative / DEPTH_HALF_RANGE + 1) / 2 * MAP_SIZE), dim=3)
-    inside = ((bins >= 0) & (bins < MAP_SIZE)).all(dim=3).to(bins.dtype)
+    bins = torch.cat((targets.places, (relative / DEPTH_HALF_RANGE + 1) / 2 * targets.map_size), dim=3)
+    inside = ((bins >= 0) & (bins < targets.map_size)).all(dim=3).to(bins.dtype)
     valid = targets.joint_valid * inside
-    axis = torch.arange(MAP_SIZE, dtype=bins.dtype, device=bins.device)
+    axis = torch.arange(targets.map_size, dtype=bins.dtype, device=bins.device)
     maps = torch.exp(-(((axis - published_order(bins)[..., None]) / SIGMA) ** 2) / 2)
     flat, deep = published_order(valid), published_order(with_parents(valid))
     return maps.permute(0, 3, 1, 2, 4), torch.stack((flat, flat, deep), dim=1)
@@ -164,7 +166,7 @@ def true_keypoints(
     (published: `greedy_keypoints`; the paper draws them at random).
     """
     places, valid = targets.places.flatten(1, 2), targets.joint_valid.flatten(1) > 0
-    inside = ((places >= 0) & (places <= MAP_SIZE - 1)).all(dim=2)
+    inside = ((places >= 0) & (places <= targets.map_size - 1)).all(dim=2)
     # Stable: used slots first, in the joints' order.
     order = torch.sort((valid & inside).to(torch.int8), dim=1, descending=True, stable=True).indices[:, :hand_slots]
     used = (valid & inside).gather(1, order)

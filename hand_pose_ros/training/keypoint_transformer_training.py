@@ -14,9 +14,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, cast
 
+import numpy as np
+import torch
+
 from hand_pose_ros.networks.keypoint_transformer import KeypointTransformer, KeypointTransformerConfig, PeakSettings
-from hand_pose_ros.networks.keypoint_transformer.config import Widths
+from hand_pose_ros.networks.keypoint_transformer.config import CROP_SIZE, Widths
 from hand_pose_ros.training import checkpoints
+from hand_pose_ros.training.encoder_start import begin_encoder
 from hand_pose_ros.training.errors import TrainingError
 from hand_pose_ros.training.fabric import share_of, world_size
 from hand_pose_ros.training.keypoint_transformer_losses import PUBLISHED_LOSSES, KeypointTransformerLossConfig
@@ -37,6 +41,7 @@ class ScenePlan:
         batch_size: samples per optimiser step, over all processes.
         learning_rate: the schedule's peak; image_rate: encoder's and decoder's part of it.
         falls: fractions of the training from which the rate is a tenth; empty: warm-up, constant, linear fall.
+        warmup: its steps.
         decay_all: weight decay on norms and biases too.
         average: decay of the averaged weights; 0: the weights themselves.
         epochs: passes over the data; None: as many samples as are asked for.
@@ -48,6 +53,7 @@ class ScenePlan:
     learning_rate: float
     image_rate: float
     falls: tuple[float, ...]
+    warmup: int
     decay_all: bool
     average: float
     epochs: int | None
@@ -63,6 +69,7 @@ def _published(epochs: int, truth_epochs: int, around_object: bool) -> ScenePlan
         learning_rate=1e-4,
         image_rate=0.1,
         falls=(1.0,),  # never: the milestones of the published configuration are not read by its code
+        warmup=0,
         decay_all=True,
         average=0.0,
         epochs=epochs,
@@ -79,6 +86,7 @@ PLANS: Final[Mapping[str, ScenePlan]] = {
         learning_rate=1e-3,
         image_rate=1.0,
         falls=(),
+        warmup=100,
         decay_all=False,
         average=0.999,
         epochs=None,
@@ -104,6 +112,7 @@ class TransformerOptions:
         batch_size, learning_rate, detector_steps, truth_steps: None: the recipe's.
         samples, steps, epochs: length of the training, the first that is given; none: the recipe's epochs, or
             1,000,000 samples.
+        encoder: weights of Keypoint-Fusion whose colour encoder ours begins as (`encoder_start`).
     """
 
     data: tuple[Path, ...]
@@ -117,6 +126,7 @@ class TransformerOptions:
     samples: int | None = None
     steps: int | None = None
     epochs: int | None = None
+    encoder: Path | None = None
 
 
 def network_config(**fields: Any) -> KeypointTransformerConfig:
@@ -131,6 +141,9 @@ def network_config(**fields: Any) -> KeypointTransformerConfig:
         )
     if isinstance(fields.get("peaks"), Mapping):
         fields["peaks"] = PeakSettings(**fields["peaks"])
+    elif "peaks" not in fields and "crop" in fields:
+        # The same part of the crop as the published five pixels of 128.
+        fields["peaks"] = PeakSettings(radius=max(round(PeakSettings().radius * fields["crop"] / CROP_SIZE), 1))
     if isinstance(fields.get("widths"), Mapping):
         fields["widths"] = Widths(**fields["widths"])
     try:
@@ -173,7 +186,7 @@ def run_transformer(options: TransformerOptions, settings: RunSettings) -> Path:
     rate = plan.learning_rate if options.learning_rate is None else options.learning_rate
     module = KeypointTransformerModule(
         options.config,
-        Schedule(steps, rate, falls=plan.falls, decay_all=plan.decay_all),
+        Schedule(steps, rate, warmup=plan.warmup, falls=plan.falls, decay_all=plan.decay_all),
         losses_of(options.config),
         Course(
             round(plan.detector_part * steps) if options.detector_steps is None else options.detector_steps,
@@ -182,14 +195,25 @@ def run_transformer(options: TransformerOptions, settings: RunSettings) -> Path:
         plan.image_rate,
         plan.average,
     )
+    if options.encoder is not None and not (settings.resume and (settings.out / checkpoints.LAST).exists()):
+        _begin(module, options.encoder, check)
     data = Data(
         training,
         check,
         check.batches_per_epoch,
-        partial(scene_crops, augmentation=plan.training),
-        partial(scene_crops, augmentation=plan.validation),
+        partial(scene_crops, augmentation=plan.training, size=options.config.crop),
+        partial(scene_crops, augmentation=plan.validation, size=options.config.crop),
     )
     return train(module, data, dataclasses.replace(settings, steps=steps))
+
+
+def _begin(module: KeypointTransformerModule, weights: Path, scenes: ShardStream) -> None:
+    network = module.transformer
+    _, raw = next(scenes.batches())
+    pictures = scene_crops(raw, np.random.default_rng(0), VALIDATION, network.config.crop).rgb
+    learnt = torch.load(weights, map_location="cpu", weights_only=True)
+    begin_encoder(network.backbone, learnt, torch.zeros(3, 1, 1), torch.ones(3, 1, 1), pictures)
+    module.start_from(network.state_dict())
 
 
 def _steps(options: TransformerOptions, plan: ScenePlan, batch_size: int, training: ShardStream) -> int:

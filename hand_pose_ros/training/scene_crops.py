@@ -21,7 +21,7 @@ from hand_pose_ros.training.shards import Batch
 from hand_pose_ros.types import BoolArray, DoubleArray, Intrinsics
 
 CROP_SIZE: Final = 256
-MAP_SIZE: Final = 128
+MAP_STRIDE: Final = 2  # of the networks' maps
 # A camera's mirror image negates x; a rotation vector keeps its x and turns the other way about y and z.
 _MIRROR: Final = np.array([-1.0, 1.0, 1.0])
 _MASK_LEVEL: Final = 127
@@ -79,7 +79,7 @@ class SceneBatch(NamedTuple):
         present: (B, 2) bool.
         intrinsics: (B, 4) fx, fy, cx, cy of the crop.
         pose: (B, 2, 16, 3) axis-angle in MANO order, shape: (B, 2, 10); None where the data have none.
-        object_mask: (B, 128, 128) 0 or 255.
+        object_mask: (B, size / 2, size / 2) 0 or 255.
         object_rotation: (B, 3, 3). object_translation: (B, 3) in the camera's frame. object_box: (B, 8, 3).
         object_symmetries: (B, S, 3, 3). object_weight: (B,) 0 where there is no object, or its pose is not known.
     """
@@ -223,9 +223,10 @@ def _objects(batch: Batch, views: list[_View], size: int) -> dict[str, np.ndarra
     symmetries = np.stack([_HALF_TURNS[list(_ALIKE[kind][0])] for kind in kinds])
     rotation = np.array(batch["object_rotation"], dtype=np.float64)
     translation = np.array(batch["object_translation"], dtype=np.float64)
-    masks = np.zeros((len(views), MAP_SIZE, MAP_SIZE))
-    # Outer edge on outer edge: map pixel h is pixel 2 h + 0.5 of a crop of 256.
-    part = MAP_SIZE / size
+    side = size // MAP_STRIDE
+    masks = np.zeros((len(views), side, side))
+    # Outer edge on outer edge: map pixel h is pixel 2 h + 0.5 of the crop.
+    part = 1 / MAP_STRIDE
     to_map = np.array([[part, 0.0, (part - 1) / 2], [0.0, part, (part - 1) / 2], [0.0, 0.0, 1.0]])
     for n, view in enumerate(views):
         if view.mirrored:
@@ -233,7 +234,7 @@ def _objects(batch: Batch, views: list[_View], size: int) -> dict[str, np.ndarra
         rotation[n] = view.turn @ rotation[n]
         translation[n] = _seen(translation[n], view)
         mask = np.where(np.asarray(batch["mask"][n]) == Label.OBJECT, np.uint8(255), np.uint8(0))
-        warped = cv2.warpAffine(mask, (to_map @ view.warp)[:2], (MAP_SIZE, MAP_SIZE))
+        warped = cv2.warpAffine(mask, (to_map @ view.warp)[:2], (side, side))
         masks[n] = 255.0 * (warped > _MASK_LEVEL)
     return {
         "object_rotation": rotation,

@@ -14,6 +14,8 @@ PeakSearch = Literal["greedy", "graph"]
 
 CROP_SIZE: Final = 256
 MAP_SIZE: Final = 128
+# The maps have half the crop's resolution.
+MAP_STRIDE: Final = 2
 # Heat maps and segmentation regress this value at a joint and on the object.
 MAP_RANGE: Final = 255.0
 HANDS: Final = 2
@@ -163,6 +165,7 @@ class KeypointTransformerConfig:
         variant: "default" is the repaired network; "authors" computes what the published code computes and takes its
             checkpoints.
         peaks: how keypoints are found.
+        crop: side of the crop in pixels, a multiple of 32; published: 256. Half of it is the side of the maps.
         widths: overrides the preset.
     """
 
@@ -176,6 +179,7 @@ class KeypointTransformerConfig:
     variant: Variant = "default"
     peaks: PeakSettings = PeakSettings()
     widths: Widths | None = None
+    crop: int = CROP_SIZE
 
     def __post_init__(self) -> None:
         if (self.size, self.decoder) not in PRESETS:
@@ -191,6 +195,8 @@ class KeypointTransformerConfig:
             raise ValueError(
                 f"expected self_layers >= 0 and cross_layers >= 1, got {self.self_layers} and {self.cross_layers}"
             )
+        if self.crop < 64 or self.crop % 32:
+            raise ValueError(f"crop: expected a multiple of 32 from 64 up, got {self.crop}")
         if self.left_object and not self.objects:
             raise ValueError("left_object needs objects=True: it is a head of the object")
 
@@ -198,6 +204,11 @@ class KeypointTransformerConfig:
     def network_widths(self) -> Widths:
         """`widths`, or the preset of `size` and `decoder`."""
         return PRESETS[self.size, self.decoder] if self.widths is None else self.widths
+
+    @property
+    def map_size(self) -> int:
+        """Side of the heat map and the segmentation in pixels."""
+        return self.crop // MAP_STRIDE
 
     @property
     def hand_slots(self) -> int:

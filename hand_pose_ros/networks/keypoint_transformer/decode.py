@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 import torch
 from torch import Tensor
 
-from hand_pose_ros.networks.keypoint_transformer.config import CROP_SIZE, DEPTH_HALF_RANGE, MAP_SIZE
+from hand_pose_ros.networks.keypoint_transformer.config import DEPTH_HALF_RANGE, MAP_STRIDE
 from hand_pose_ros.networks.keypoint_transformer.output import KeypointTransformerOutput
 from hand_pose_ros.networks.keypoint_transformer.peaks import Keypoints
 from hand_pose_ros.networks.keypoint_transformer.rotation import rotation_matrix
@@ -137,30 +137,30 @@ def read_bins(bins: Tensor, sub_bin: bool) -> tuple[Tensor, Tensor]:
     """
     highest = bins.argmax(dim=4).to(bins.dtype)
     if sub_bin:
-        places = torch.arange(MAP_SIZE, dtype=bins.dtype, device=bins.device)
+        places = torch.arange(bins.shape[4], dtype=bins.dtype, device=bins.device)
         near = ((places - highest[..., None]).abs() <= _WINDOW).to(bins.dtype)
         weights = torch.relu(bins) * near + 1e-6 * near
         highest = (weights * places).sum(dim=4) / weights.sum(dim=4)
-    relative = (highest[:, 2] / MAP_SIZE * 2 - 1) * DEPTH_HALF_RANGE
+    relative = (highest[:, 2] / bins.shape[4] * 2 - 1) * DEPTH_HALF_RANGE
     depth = with_wrist(_along_fingers(relative[..., :20, None]))[..., 0]
     return torch.stack((highest[:, 0], highest[:, 1]), dim=3), depth
 
 
 def to_crop(xy: Tensor, authors: bool) -> Tensor:
     """Pixels of the 128x128 map -> of the 256x256 crop; the published code leaves the half pixel out."""
-    ratio = CROP_SIZE / MAP_SIZE
+    ratio = MAP_STRIDE
     return xy * ratio if authors else (xy + 0.5) * ratio - 0.5
 
 
 def to_map(uv: Tensor, authors: bool) -> Tensor:
     """The inverse of `to_crop`."""
-    ratio = CROP_SIZE / MAP_SIZE
+    ratio = MAP_STRIDE
     return uv / ratio if authors else (uv + 0.5) / ratio - 0.5
 
 
 def crop_camera(camera: Tensor, authors: bool) -> Tensor:
     """Weak perspective (B, 3) into the 128x128 map -> into the crop."""
-    return torch.cat((camera[:, :1] * (CROP_SIZE / MAP_SIZE), to_crop(camera[:, 1:], authors)), dim=1)
+    return torch.cat((camera[:, :1] * MAP_STRIDE, to_crop(camera[:, 1:], authors)), dim=1)
 
 
 def project(joints: Tensor, hand_translation: Tensor, camera: Tensor) -> Tensor:

@@ -54,7 +54,7 @@ class DeployedKeypointTransformer(nn.Module):
         self.hand_layers = nn.ModuleList(hand_layers) if hand_layers is not None else None
 
     def forward(self, rgb: Tensor) -> tuple[Tensor, ...]:
-        """rgb (B, 256, 256, 3) uint8 -> the fields of `Decoded` that the network has, in their order."""
+        """rgb (B, crop, crop, 3) uint8 -> the fields of `Decoded` that the network has, in their order."""
         return tuple(value for value in self.decoded(rgb) if value is not None)
 
     def decoded(self, rgb: Tensor) -> Decoded:
@@ -80,14 +80,14 @@ class DeployedKeypointTransformer(nn.Module):
 def output_names(deployed: DeployedKeypointTransformer) -> tuple[str, ...]:
     """Names of what `DeployedKeypointTransformer.forward` returns."""
     with torch.no_grad():
-        result = deployed.decoded(example_input())
+        result = deployed.decoded(example_input(deployed.network.config.crop))
     return tuple(name for name, value in zip(Decoded._fields, result, strict=True) if value is not None)
 
 
-def example_input() -> Tensor:
+def example_input(crop: int = CROP_SIZE) -> Tensor:
     """A crop of the right shape and type."""
     generator = torch.Generator().manual_seed(0)
-    return torch.randint(0, 255, (1, CROP_SIZE, CROP_SIZE, 3), dtype=torch.uint8, generator=generator)
+    return torch.randint(0, 255, (1, crop, crop, 3), dtype=torch.uint8, generator=generator)
 
 
 def export_onnx(
@@ -110,7 +110,9 @@ def export_onnx(
     """
     deployed = DeployedKeypointTransformer(network, hand_layers).eval()
     names = output_names(deployed)
-    return write_graph(deployed, path, {"rgb": example_input()}, names, {**_description(network, names), **metadata})
+    return write_graph(
+        deployed, path, {"rgb": example_input(network.config.crop)}, names, {**_description(network, names), **metadata}
+    )
 
 
 def _description(network: KeypointTransformer, names: tuple[str, ...]) -> dict[str, str]:
@@ -123,6 +125,6 @@ def _description(network: KeypointTransformer, names: tuple[str, ...]) -> dict[s
         "self_layers": str(config.self_layers),
         "cross_layers": str(config.cross_layers),
         "joint_order": "canonical: wrist, then thumb, index, middle, ring, little, each base to tip",
-        "input.rgb": "(1,256,256,3) uint8 RGB crop of the hands and the object",
+        "input.rgb": f"(1,{config.crop},{config.crop},3) uint8 RGB crop of the hands and the object",
         **{f"output.{name}": _MEANING[name] for name in names},
     }

@@ -8,7 +8,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from hand_pose_ros.networks.keypoint_transformer.config import HANDS, MAP_SIZE, KeypointTransformerConfig
+from hand_pose_ros.networks.keypoint_transformer.config import HANDS, KeypointTransformerConfig
 from hand_pose_ros.networks.keypoint_transformer.queries import QueryLayout
 
 
@@ -42,9 +42,9 @@ class PoseHeads(nn.Module):
             return MLP((widths.channels, widths.hidden, widths.hidden, outputs)) if wanted else None
 
         self.joint_vectors = head(3, config.representation == "3d")
-        self.bins_x = head(MAP_SIZE, config.representation == "2p5d")
-        self.bins_y = head(MAP_SIZE, config.representation == "2p5d")
-        self.bins_depth = head(MAP_SIZE, config.representation == "2p5d")
+        self.bins_x = head(config.map_size, config.representation == "2p5d")
+        self.bins_y = head(config.map_size, config.representation == "2p5d")
+        self.bins_depth = head(config.map_size, config.representation == "2p5d")
         self.pose = head(3, config.representation == "angles")
         # The published networks carry these two everywhere; they learn something only here.
         self.shape = head(10, authors or config.representation == "angles")

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from hand_pose_ros.networks.backbones.resnet import ResNetEncoder
 from hand_pose_ros.networks.keypoint_transformer.attention import CrossAttention, SelfAttention
-from hand_pose_ros.networks.keypoint_transformer.config import MAP_RANGE, MAP_SIZE, KeypointTransformerConfig
+from hand_pose_ros.networks.keypoint_transformer.config import MAP_RANGE, KeypointTransformerConfig
 from hand_pose_ros.networks.keypoint_transformer.heads import MLP, PoseHeads
 from hand_pose_ros.networks.keypoint_transformer.output import KeypointTransformerOutput
 from hand_pose_ros.networks.keypoint_transformer.peaks import (
@@ -73,7 +73,7 @@ class KeypointTransformer(nn.Module):
         """Hands and object of a batch of crops.
 
         Args:
-            image: (B, 3, 256, 256) RGB in 0..1.
+            image: (B, 3, crop, crop) RGB in 0..1; crop is 256 unless configured.
             keypoints: used in place of the peaks, as in the first epochs of training.
         """
         seen = self.see(image)
@@ -115,12 +115,12 @@ class KeypointTransformer(nn.Module):
             coarse = sum(self.config.network_widths.maps[-2:])
             objects = self.object_token(sampled[..., -coarse:])
             appearance = torch.where((keypoints.kind == OBJECT)[..., None], objects, appearance)
-        code = position_code(keypoints.xy, self.config.network_widths.position)
+        code = position_code(keypoints.xy, self.config.network_widths.position, self.config.map_size)
         return torch.cat((appearance, code), dim=2)
 
     def sample(self, features: tuple[Tensor, ...], xy: Tensor) -> Tensor:
         """The five maps at the keypoints (B, K, 2), finest first: (B, K, sum of channels)."""
-        half = MAP_SIZE / 2
+        half = self.config.map_size / 2
         # Ours: a pixel's centre is at a half, the same place in every map whatever its stride.
         grid = (xy - (half - 0.5)) / (half - 0.5) if self.authors else (xy + 0.5) / half - 1
         padding = "zeros" if self.authors else "border"

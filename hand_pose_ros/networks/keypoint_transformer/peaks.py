@@ -163,12 +163,12 @@ def _rectangles(radius: int) -> list[tuple[int, int]]:
     return [(widths[dy], dy) for dy in range(radius + 1) if dy == radius or widths[dy + 1] < widths[dy]]
 
 
-def position_code(xy: Tensor, channels: int, temperature: float = 100.0) -> Tensor:
-    """DETR's sine code (B, K, channels) of the nearest pixel of the 128x128 map: the half for y, then that for x."""
+def position_code(xy: Tensor, channels: int, map_size: int = MAP_SIZE, temperature: float = 100.0) -> Tensor:
+    """DETR's sine code (B, K, channels) of the nearest pixel of a map: the half for y, then that for x."""
     features = channels // 2
     index = torch.arange(features, device=xy.device)
     scale = temperature ** (2 * torch.div(index, 2, rounding_mode="floor").to(torch.float32) / features)
-    angle = (torch.round(xy) + 1) / (MAP_SIZE + 1e-6) * (2 * torch.pi)
+    angle = (torch.round(xy) + 1) / (map_size + 1e-6) * (2 * torch.pi)
     phase = angle[..., None] / scale.to(xy.dtype)
     # cos(a) = sin(a + pi/2), at the odd features.
     code = torch.sin(phase + (torch.arange(features, device=xy.device) % 2) * (torch.pi / 2))
