@@ -170,6 +170,8 @@ def _judge(report: Report, active: bool) -> tuple[bytes, str]:
         )
     if report.frames_out == 0:
         return DiagnosticStatus.WARN, "frames come in, no result goes out"
+    if report.silent:
+        return DiagnosticStatus.WARN, f"running, but nothing comes on {', '.join(report.silent)}"
     if report.latency_ms is not None and abs(report.latency_ms[0]) > _OTHER_CLOCK_S * 1e3:
         return DiagnosticStatus.OK, "running; stamps are of another clock (use_sim_time?)"
     return DiagnosticStatus.OK, "running"

@@ -6,6 +6,7 @@ and only its stamp is read here.
 
 from __future__ import annotations
 
+import math
 import struct
 import time
 from collections.abc import Callable
@@ -104,6 +105,7 @@ class Inputs:
         topics, sync: which topics and how to pair them.
         deliver: called in the executor's thread with every complete set.
         dropped: called with a reason for complete sets that cannot be used.
+        color_alone: colour images need no depth: they are delivered alone while no depth image comes.
 
     Raises:
         ConfigError: neither colour nor depth is asked for.
@@ -116,6 +118,7 @@ class Inputs:
         sync: SyncConfig,
         deliver: Callable[[ReceivedFrame], None],
         dropped: Callable[[str], None],
+        color_alone: bool = False,
     ) -> None:
         streams = _streams(topics)
         self.pairer = StampPairer(tuple(streams), round(sync.tolerance_ms * 1e6), sync.capacity)
@@ -125,6 +128,9 @@ class Inputs:
         self._info: CameraInfo | None = None
         self._reliability = topics.reliability
         self._heard: set[str] = set()
+        both = COLOR in streams and DEPTH in streams
+        self._patience = topics.depth_patience if color_alone and both and topics.depth_patience > 0 else math.inf
+        self._color_at = self._depth_at = -math.inf
         # First, since the executor serves what is ready in this order and a frame takes the newest camera_info.
         self._info_subscription = node.create_subscription(CameraInfo, topics.camera_info, self._on_info, BEST_EFFORT)
         self._streams = [_Stream(name, kind, topic) for name, (kind, topic) in streams.items()]
@@ -148,8 +154,9 @@ class Inputs:
 
     def silent(self) -> tuple[str, ...]:
         """The topics on which nothing came since the last call."""
-        topics = {INFO: self._info_subscription.topic_name}
-        topics.update({stream.name: stream.subscription.topic_name for stream in self._streams})
+        topics = {stream.name: stream.subscription.topic_name for stream in self._streams}
+        if self._info is None:  # once is enough
+            topics[INFO] = self._info_subscription.topic_name
         silent = tuple(topic for name, topic in topics.items() if name not in self._heard)
         self._heard.clear()
         return silent
@@ -174,18 +181,28 @@ class Inputs:
         stream.subscription = self._node.create_subscription(stream.kind, stream.topic, callback, qos, raw=True)
 
     def _on_info(self, message: CameraInfo) -> None:
-        self._heard.add(INFO)
         self._info = message
 
     def _on_image(self, name: str, kind: type, data: bytes) -> None:
         self._heard.add(name)
-        complete = self.pairer.add(name, serialized_stamp_ns(data), Serialized(kind, data))
+        now, stamp_ns, item = time.monotonic(), serialized_stamp_ns(data), Serialized(kind, data)
+        complete = {COLOR: item} if self._without_depth(name, now) else self.pairer.add(name, stamp_ns, item)
         if complete is None:
             return
         if self._info is None:
             self._dropped(NO_CAMERA_INFO)
             return
-        self._deliver(ReceivedFrame(complete, self._info, time.monotonic()))
+        self._deliver(ReceivedFrame(complete, self._info, now))
+
+    def _without_depth(self, name: str, now: float) -> bool:
+        """Whether this image is of colour and needs to wait for depth no longer."""
+        if name == DEPTH:
+            self._depth_at = now
+            return False
+        if now - self._color_at > self._patience:
+            self._depth_at = now  # the camera was silent as a whole: its depth comes in a moment
+        self._color_at = now
+        return now - self._depth_at > self._patience
 
 
 def serialized_stamp_ns(data: bytes) -> int:

@@ -177,7 +177,10 @@ class HandPoseNode(LifecycleNode):  # type: ignore[misc]  # rclpy carries no typ
         assert self._outputs is not None and self._pipeline is not None  # an active node has been configured
         self._outputs.latch("mano" if self.config.pipeline.mano_path else "bundled")
         self._worker.start()
-        self._inputs = Inputs(self, self.config.topics, self.config.sync, self._on_frame, self.monitor.dropped)
+        color_alone = not self._pipeline.needs_depth
+        self._inputs = Inputs(
+            self, self.config.topics, self.config.sync, self._on_frame, self.monitor.dropped, color_alone
+        )
         if self.config.topics.hand_boxes:
             refused = partial(self._drop, INVALID_BOXES)
             self._boxes = BoxInput(self, self.config.topics.hand_boxes, self._pipeline.suggest, refused)

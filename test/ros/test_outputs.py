@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ needs_ros()
 
 import fake_pipeline
 import toy_recordings
+from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseStamped
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.node import Node
@@ -105,6 +107,36 @@ def test_colour_alone_is_enough_where_depth_is_switched_off(
     frame = pipeline.frames[-1]
     assert frame.depth is None and frame.color is not None and frame.frame_id == "camera_color_optical_frame"
     assert [topic for topic in node.get_topic_names_and_types() if "depth" in topic[0]] == []
+
+
+def test_depth_that_stops_and_returns(ros: Ros, pipelines: list[fake_pipeline.FakePipeline]) -> None:
+    """A model that needs no depth goes on without, says so, and takes it again when it is back."""
+    statuses = ros.listen(DiagnosticArray, "/diagnostics")
+    started(ros, **{"topics.depth_patience": 0.2, "publish.diagnostics_period": 0.4})
+    camera = Camera(ros)
+    camera.connect()
+    (pipeline,) = pipelines
+    assert pipeline.frames[-1].depth is not None
+    for blind in (True, False):
+        camera.blind = blind
+
+        def seen(blind: bool = blind) -> bool:
+            camera.shoot()
+            said = bool(statuses) and "nothing comes on /camera/camera/aligned" in statuses[-1].status[0].message
+            return (pipeline.frames[-1].depth is None) is said is blind
+
+        wait_for(seen, f"frames, and a report of them, with blind {blind}", pause=0.05)
+
+
+def test_a_model_that_needs_depth_waits_for_it(
+    ros: Ros, pipelines: list[fake_pipeline.FakePipeline], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fake_pipeline.FakePipeline, "needs_depth", True)
+    node = started(ros, **{"topics.depth_patience": 0.1})
+    camera = Camera(ros, depth=False)
+    end = time.monotonic() + 0.5
+    wait_for(lambda: camera.shoot() > 0 and time.monotonic() > end, "colour images alone", pause=0.05)
+    assert pipelines[0].frames == [] and node.monitor.totals().frames_in == 0
 
 
 @pytest.mark.parametrize(

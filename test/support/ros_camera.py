@@ -19,7 +19,12 @@ WIDTH, HEIGHT = 64, 48
 
 
 class Camera:
-    """Publishes images of one stamp, good ones unless told otherwise; without `depth` colour and camera_info alone."""
+    """Publishes images of one stamp, good ones unless told otherwise.
+
+    Without `depth` it has no depth topic; while `blind` is set, nothing comes on the topic.
+    """
+
+    blind = False
 
     def __init__(
         self, ros: Ros, reliability: ReliabilityPolicy = ReliabilityPolicy.RELIABLE, *, depth: bool = True
@@ -51,7 +56,7 @@ class Camera:
         k = np.array([60.0, 0, 31.5, 0, 60, 23.5, 0, 0, 1])
         self._info.publish(CameraInfo(**{**size, "k": k, **(info or {})}))
         self._color.publish(Image(**{**size, "encoding": "rgb8", "step": 3 * WIDTH, "data": blank(3), **(color or {})}))
-        if self._depth is not None:
+        if self._depth is not None and not self.blind:
             image = {**size, "encoding": "16UC1", "step": 2 * WIDTH, "data": blank(2), **depth}
             self._depth.publish(Image(**image))
         return self._stamp
