@@ -48,7 +48,7 @@ class Handformer2TNetwork:
         require_contract(engine, "Handformer2T", inputs(self.size), OUTPUTS)
         self.engine = engine
         self.margin = stated(engine, "crop_margin", WINDOW_MARGIN)
-        self.has_object = False
+        self.has_object = self.around_object = False
         self._offset_std = np.array([np.inf, np.inf, stated(engine, "wrist_depth_std", WRIST_DEPTH_STD)])
 
     def read(self, outputs: Mapping[str, Array], window: Window) -> SeenScene:

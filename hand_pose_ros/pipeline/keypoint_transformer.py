@@ -21,15 +21,16 @@ from hand_pose_ros.types import DoubleArray
 
 MODEL: Final = "keypoint_transformer"
 # One deviation of what the network says, where the model file does not state it ("uv_std" in pixels of the crop,
-# "depth_std" and "hand_translation_std" in metres): read-off places, places through the camera, keypoints.
-UV_STD: Final = 4.0
-CAMERA_STD: Final = 8.0
-KEYPOINT_STD: Final = 2.0
+# "depth_std" and "hand_translation_std" in metres): read-off places, places through the camera, keypoints. As parts of
+# the crop's side: 4, 8 and 2 of 256 pixels.
+UV_STD: Final = 4.0 / 256
+CAMERA_STD: Final = 8.0 / 256
+KEYPOINT_STD: Final = 2.0 / 256
 DEPTH_STD: Final = 0.012
 TRANSLATION_STD: Final = 0.03
-# A keypoint is a joint's where the network is surer than this, and it lies within so many pixels of the crop.
+# A keypoint is a joint's where the network is surer than this, and it lies within this part of the crop's side.
 SURE: Final = 0.5
-NEAR: Final = 32.0
+NEAR: Final = 0.125
 
 _FLOAT, _BYTE = np.dtype(np.float32), np.dtype(np.uint8)
 _COMMON: Final = (
@@ -69,6 +70,9 @@ class KeypointTransformerNetwork:
         self.size = crop_size(engine)
         self.margin = stated(engine, "crop_margin", WINDOW_MARGIN)
         self.has_object = "object_rotation" in names
+        # The authors' crops hold the object; a file of ours says so.
+        told = engine.metadata.get("crop_around_object", str(engine.metadata.get("variant") == "authors"))
+        self.around_object = self.has_object and told.lower() == "true"
         self._angles = "pose" in names and "joints" not in names
         self._shaped = self._angles or "joints" in names
         pose = _ANGLES if self._angles else (_JOINTS if self._shaped else ()) + _PLACES
@@ -78,7 +82,7 @@ class KeypointTransformerNetwork:
         self.engine = engine
         given = {} if models is None else models
         self._models = {side: given.get(side) or HandModel.bundled(side) for side in HANDS} if self._angles else {}
-        self._uv_std = stated(engine, "uv_std", CAMERA_STD if self._shaped else UV_STD)
+        self._uv_std = stated(engine, "uv_std", self.size * (CAMERA_STD if self._shaped else UV_STD))
         self._depth_std = np.full(NUM_JOINTS, stated(engine, "depth_std", DEPTH_STD))
         self._offset_std = np.full(3, stated(engine, "hand_translation_std", TRANSLATION_STD))
 
@@ -130,8 +134,8 @@ class KeypointTransformerNetwork:
         best = sure.argmax(axis=0)
         found = outputs["keypoint_uv"][0].astype(np.float64)[best]
         gap = np.linalg.norm(found - places, axis=1)
-        taken = (np.take_along_axis(sure, best[None], axis=0)[0] > SURE) & (gap < NEAR)
-        return np.where(taken[:, None], found, places), np.where(taken, KEYPOINT_STD, std)
+        taken = (np.take_along_axis(sure, best[None], axis=0)[0] > SURE) & (gap < NEAR * self.size)
+        return np.where(taken[:, None], found, places), np.where(taken, KEYPOINT_STD * self.size, std)
 
     def _object(self, outputs: Mapping[str, Array]) -> SeenObject | None:
         if not self.has_object:

@@ -99,9 +99,9 @@ class SceneHands:
 
     def _windows(self, places: Sequence[FloatArray], frame: Frame) -> list[tuple[Window, list[int]]]:
         pixels = [hand_pixels(joints, frame.intrinsics) for joints in places]
-        held = self._objects.pixels(frame.intrinsics)
+        held = self._objects.pixels(frame.intrinsics) if self._estimator.network.around_object else None
         if held is not None and pixels:
-            # The network looked at hands and object together; the object goes with the hand beside it.
+            # The object goes with the hand beside it.
             nearest = int(np.argmin([np.linalg.norm(own.mean(axis=0) - held.mean(axis=0)) for own in pixels]))
             pixels[nearest] = np.concatenate([pixels[nearest], held])
         return group(pixels, self._estimator.network.margin, self._together)

@@ -83,12 +83,14 @@ class SceneNetwork(Protocol):
         size: side of the crop in pixels.
         margin: the crop's side over the longer side of the box about the joints, as in its training.
         has_object: whether it gives an object's pose.
+        around_object: whether the object, too, is inside the box that its crops were made of.
     """
 
     engine: Engine
     size: int
     margin: float
     has_object: bool
+    around_object: bool
 
     def read(self, outputs: Mapping[str, Array], window: Window) -> SeenScene:
         """What the outputs say, in pixels of the image that `window` was cut out of."""

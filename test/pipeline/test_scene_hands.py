@@ -9,6 +9,7 @@ from exact_hands import CAMERA, exact_hand, painted_depth
 from fake_scene_network import TruthfulFinder, TruthfulNetwork
 
 from hand_pose_ros.config import ConfigError, PipelineConfig, replace
+from hand_pose_ros.geometry.camera import project
 from hand_pose_ros.pipeline.pipeline import Pipeline
 from hand_pose_ros.pipeline.scene_estimator import SceneEstimator
 from hand_pose_ros.skeleton import Side
@@ -214,9 +215,17 @@ def test_an_object_hangs_on_the_hand_that_is_seen(stage: MakeStage, hands: tuple
     assert thing.name == "box" and thing.score == pytest.approx(0.9)
     np.testing.assert_allclose(thing.translation, PLACE, atol=4e-3)
     np.testing.assert_allclose(thing.extent, [0.05, 0.06, 0.2])
-    # The next window holds the object as well.
-    part.frame()
-    assert part.network.windows[-1].share_inside(np.array([[320.0, 260.0]])) == 1.0
+
+
+def test_a_window_holds_the_object_where_training_did(stage: MakeStage) -> None:
+    above = np.array([0.09, -0.3, 0.6])
+    sides = []
+    for around in (False, True):
+        part = stage(*BOTH[:1], network={"held": (np.eye(3), above), "around_object": around}, **BOX)
+        part.frame()
+        part.frame()
+        sides.append(part.network.windows[-1].share_inside(project(above[None], CAMERA)))
+    assert sides == [0.0, 1.0]
 
 
 def test_of_poses_that_look_alike_the_last_one_is_kept_to(stage: MakeStage) -> None:

@@ -136,7 +136,14 @@ def test_joints_lie_where_their_keypoints_are() -> None:
 
 def test_read_off_places_are_left_alone() -> None:
     outputs = {**COMMON, **PLACES}
-    engine = SpecifiedEngine(outputs, uv_std="3.0", depth_std="0.02", hand_translation_std="0.05", crop_margin="1.4")
+    engine = SpecifiedEngine(
+        outputs,
+        uv_std="3.0",
+        crop_around_object="true",
+        depth_std="0.02",
+        hand_translation_std="0.05",
+        crop_margin="1.4",
+    )
     network = KeypointTransformerNetwork(engine)
     seen = network.read(_values(outputs, uv=np.full(84, 127.5), hand_translation=[-0.2, 0, 0.1]), WINDOW)
     np.testing.assert_allclose(seen.hands[1].uv, np.tile([300.0, 200.0], (21, 1)))

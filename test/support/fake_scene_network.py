@@ -62,6 +62,8 @@ class TruthfulNetwork:
     margin: float = 1.25
     engine: Any = field(default_factory=BlankEngine)
 
+    around_object: bool = False
+
     @property
     def has_object(self) -> bool:
         return self.held is not None
