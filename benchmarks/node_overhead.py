@@ -92,6 +92,9 @@ class Cost:
 class InstantPipeline:
     """A pipeline whose networks take no time: every frame has the same right hand with a mesh."""
 
+    needs_depth = True
+    needs_color = False
+
     def __init__(self, config: PipelineConfig) -> None:
         shape = HandModel.bundled(Side.RIGHT).forward(
             *(np.zeros(size, dtype=np.float32) for size in (3, 45, 10)), np.array([0, 0, 0.5], dtype=np.float32)
