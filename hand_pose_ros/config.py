@@ -270,6 +270,7 @@ class PublishConfig:
         "Objects as vision_msgs/Detection3DArray on ~/detections; auto where vision_msgs is installed.",
         choices=("auto", "always", "never"),
     )
+    snapshot_folder: str = option("~/.ros/hand_pose", "Where ~/snapshot writes recordings.", dynamic=True)
     diagnostics_period: float = option(1.0, "Seconds between diagnostics.", minimum=0.1, maximum=60.0)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,6 +19,8 @@ from std_msgs.msg import Header
 _WINDOW = 300
 # Stamps this far from the node's clock are of another clock: a bag is played without use_sim_time, or the like.
 _OTHER_CLOCK_S = 60.0
+# So many different texts are said once.
+_MAX_REMEMBERED = 50
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,19 @@ class Monitor:
         """The counts since the start."""
         with self._lock:
             return Totals(self._frames_in, self._frames_out, Counter(self._drops))
+
+
+class Once:
+    """Passes every text on once; a text can hold a changing number, so not without end."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._said: set[str] = set()
+
+    def __call__(self, text: str) -> None:
+        if text not in self._said and len(self._said) < _MAX_REMEMBERED:
+            self._said.add(text)
+            self._say(text)
 
 
 class Silence:

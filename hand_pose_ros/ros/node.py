@@ -10,6 +10,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 from diagnostic_msgs.msg import DiagnosticArray
@@ -20,13 +21,13 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.parameter import Parameter
 from std_msgs.msg import Header
 
-from hand_pose_ros.config import ConfigError, NodeConfig
+from hand_pose_ros.config import ConfigError, NodeConfig, flatten
 from hand_pose_ros.engines.base import EngineError
 from hand_pose_ros.pipeline.hand_models import load_hand_models
 from hand_pose_ros.pipeline.pipeline import Pipeline
 from hand_pose_ros.ros.boxes import BoxInput
 from hand_pose_ros.ros.checks import check_images, check_values
-from hand_pose_ros.ros.diagnostics import Monitor, Silence, diagnostic_array
+from hand_pose_ros.ros.diagnostics import Monitor, Once, Silence, diagnostic_array
 from hand_pose_ros.ros.ending import until_shutdown
 from hand_pose_ros.ros.inputs import Inputs, ReceivedFrame
 from hand_pose_ros.ros.outputs import Outputs
@@ -35,7 +36,7 @@ from hand_pose_ros.ros.services import offer_services
 from hand_pose_ros.ros.target_frame import NoTransform, TargetFrame
 from hand_pose_ros.ros.worker import NewestWorker
 from hand_pose_ros.sources.errors import DecodeError
-from hand_pose_ros.types import InvalidData, Scene
+from hand_pose_ros.types import Frame, InvalidData, Scene
 
 NODE_NAME: Final = "hand_pose"
 REPLACED: Final = "newer_frame"  # a newer frame came while this one waited for the worker
@@ -43,10 +44,6 @@ INVALID: Final = "invalid_input"
 INVALID_BOXES: Final = "invalid_boxes"
 INVALID_CONFIG: Final = "invalid_parameters"
 NO_TRANSFORM: Final = "no_transform"
-# Texts are remembered so that each is logged once; a text can hold a changing number, so not without end.
-_MAX_REMEMBERED: Final = 50
-
-
 # Between two looks at what the images' publishers offer (s).
 _ADAPT_PERIOD: Final = 0.5
 
@@ -71,7 +68,8 @@ class HandPoseNode(LifecycleNode):  # type: ignore[misc]  # rclpy carries no typ
         self.monitor = Monitor(time.monotonic())
         self.failure: BaseException | None = None
         self._silence = Silence()
-        self._remembered: set[str] = set()
+        self._complain = Once(lambda text: self.log_error(f"{text} (said once; /diagnostics counts)"))
+        self._seen: tuple[Frame, Scene] | None = None
         self._pipeline: Pipeline | None = None
         self._inputs: Inputs | None = None
         self._boxes: BoxInput | None = None
@@ -85,7 +83,7 @@ class HandPoseNode(LifecycleNode):  # type: ignore[misc]  # rclpy carries no typ
         steady = Clock(clock_type=ClockType.STEADY_TIME)  # simulated time may stand still
         self._timer = self.create_timer(self.config.publish.diagnostics_period, self._report, clock=steady)
         self._adapt_timer = self.create_timer(_ADAPT_PERIOD, self._adapt, clock=steady)
-        offer_services(self, self._forget, self._switch)
+        offer_services(self, self._forget, self._switch, self._snapshot)
         self.add_on_set_parameters_callback(self._on_set_parameters)
         threshold = JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=True)
         self._jump = self.get_clock().create_jump_callback(threshold, post_callback=self._on_jump)
@@ -196,6 +194,7 @@ class HandPoseNode(LifecycleNode):  # type: ignore[misc]  # rclpy carries no typ
             self._boxes.close()
             self._boxes = None
         self._worker.stop()
+        self._seen = None
         if self._pipeline is not None:
             self._pipeline.reset()
 
@@ -224,6 +223,18 @@ class HandPoseNode(LifecycleNode):  # type: ignore[misc]  # rclpy carries no typ
         done = result == TransitionCallbackReturn.SUCCESS
         return done, wanted if done else f"not {wanted}; the node's log says why"
 
+    def _snapshot(self) -> tuple[bool, str]:
+        """For `~/snapshot`: the last frame, what was seen in it, and with what."""
+        if self._seen is None:
+            return False, "no frame has been processed since the node became active"
+        about = {"node": self.get_fully_qualified_name(), "runs": self._facts(), "parameters": flatten(self.config)}
+        try:
+            from hand_pose_ros.sources.snapshot import write_snapshot  # a robot can do without rosbags
+
+            return True, str(write_snapshot(Path(self.config.publish.snapshot_folder), *self._seen, about))
+        except (ImportError, OSError) as error:
+            return False, f"no snapshot in publish.snapshot_folder: {error}"
+
     def _on_frame(self, received: ReceivedFrame) -> None:
         self.monitor.received()
         self._worker.submit(received)
@@ -237,6 +248,7 @@ class HandPoseNode(LifecycleNode):  # type: ignore[misc]  # rclpy carries no typ
         try:
             frame = received.decode()
             seen = pipeline.process(frame)
+            self._seen = (frame, seen)
             scene = seen if self._target is None else self._target.move(seen)
         except (DecodeError, InvalidData) as error:
             self._drop(INVALID, error)
@@ -259,10 +271,7 @@ class HandPoseNode(LifecycleNode):  # type: ignore[misc]  # rclpy carries no typ
 
     def _drop(self, reason: str, error: Exception) -> None:
         self.monitor.dropped(reason)
-        text = str(error)
-        if text not in self._remembered and len(self._remembered) < _MAX_REMEMBERED:
-            self._remembered.add(text)
-            self.log_error(f"dropped ({reason}): {text} (said once; /diagnostics counts)")
+        self._complain(f"dropped ({reason}): {error}")
 
     def _failed(self, error: BaseException) -> None:
         """A bug or a broken engine: a node that lives on without a worker would look healthy, so it ends."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +21,9 @@ from geometry_msgs.msg import PoseStamped
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.node import Node
 from rclpy.parameter import Parameter
+from rclpy.serialization import deserialize_message
 from ros_camera import Camera
+from std_msgs.msg import String
 from std_srvs.srv import SetBool, Trigger
 from tf2_msgs.msg import TFMessage
 from visualization_msgs.msg import MarkerArray
@@ -27,6 +31,8 @@ from visualization_msgs.msg import MarkerArray
 from hand_pose_ros.msg import HandArray, ObjectPoseArray
 from hand_pose_ros.ros.node import HandPoseNode, StartError
 from hand_pose_ros.skeleton import Side
+from hand_pose_ros.sources.bag import BagReader
+from hand_pose_ros.sources.bag_storage import BagStorage
 from hand_pose_ros.types import Scene
 
 BOX = toy_recordings.scenes(2)[1].objects
@@ -175,6 +181,38 @@ def test_reset_is_done_before_the_next_frame(ros: Ros, pipelines: list[fake_pipe
     count = len(pipeline.frames)
     wait_for(lambda: len(pipeline.frames) > count or not camera.shoot(), "another frame", pause=0.05)
     assert pipeline.resets == 1
+
+
+def test_a_snapshot_holds_the_frame_the_result_and_the_settings(
+    ros: Ros, pipelines: list[fake_pipeline.FakePipeline], tmp_path: Path
+) -> None:
+    started(ros, **{"publish.snapshot_folder": str(tmp_path / "snapshots")})
+    answer = asked(ros, Trigger, "/hand_pose/snapshot")
+    assert not answer.success and "no frame" in answer.message
+    Camera(ros).connect()
+    answer = asked(ros, Trigger, "/hand_pose/snapshot")
+    assert answer.success and Path(answer.message).parent == tmp_path / "snapshots"
+    with BagReader(answer.message) as reader:
+        (frame,) = reader
+    last = pipelines[0].frames[-1]
+    np.testing.assert_array_equal(frame.color, last.color)
+    np.testing.assert_array_equal(frame.depth, last.depth)
+    assert frame.intrinsics == last.intrinsics
+    with BagStorage(Path(answer.message)) as storage:
+        stored = {message.topic: message for message in storage.messages(["/hand_pose/hands", "/hand_pose/about"])}
+    assert len(deserialize_message(bytes(stored["/hand_pose/hands"].data), HandArray).hands) == len(SCENE.hands)
+    about = json.loads(deserialize_message(bytes(stored["/hand_pose/about"].data), String).data)
+    assert about["parameters"]["pipeline.mesh"] is False and about["runs"]["model"] == "fake"
+
+
+def test_a_snapshot_that_cannot_be_written_says_why(
+    ros: Ros, pipelines: list[fake_pipeline.FakePipeline], tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    started(ros, **{"publish.snapshot_folder": str(tmp_path / "file" / "below")})
+    Camera(ros).connect()
+    answer = asked(ros, Trigger, "/hand_pose/snapshot")
+    assert not answer.success and "snapshot_folder" in answer.message and "file" in answer.message
 
 
 def test_enable_switches_the_subscriptions_and_keeps_the_models(
