@@ -9,7 +9,7 @@ import numpy as np
 
 from hand_pose_ros.engines.base import Array, Engine, TensorSpec, require_contract
 from hand_pose_ros.geometry.scene_crop import WINDOW_MARGIN, Window
-from hand_pose_ros.pipeline.scene_network import HANDS, SeenHand, SeenScene, crop_size, stated
+from hand_pose_ros.pipeline.scene_network import HANDS, SeenHand, SeenScene, crop_size, levelled, stated
 from hand_pose_ros.skeleton import NUM_JOINTS
 
 MODEL: Final = "handformer2t"
@@ -49,6 +49,7 @@ class Handformer2TNetwork:
         self.engine = engine
         self.margin = stated(engine, "crop_margin", WINDOW_MARGIN)
         self.has_object = self.around_object = False
+        self._level = min(stated(engine, "presence_level", 0.5), 0.99)
         self._offset_std = np.array([np.inf, np.inf, stated(engine, "wrist_depth_std", WRIST_DEPTH_STD)])
 
     def read(self, outputs: Mapping[str, Array], window: Window) -> SeenScene:
@@ -58,7 +59,8 @@ class Handformer2TNetwork:
         depth, presence = outputs["depth"][0].astype(np.float64), outputs["presence"][0]
         uv_std, depth_std = scale * outputs["uv_std"][0].astype(np.float64), outputs["depth_std"][0].astype(np.float64)
         right, left = (
-            SeenHand(side, float(presence[k]), uv[k], uv_std[k], depth[k], depth_std[k]) for k, side in enumerate(HANDS)
+            SeenHand(side, levelled(float(presence[k]), self._level), uv[k], uv_std[k], depth[k], depth_std[k])
+            for k, side in enumerate(HANDS)
         )
         offset, offset_std = np.zeros(3), np.full(3, np.inf)
         if "wrist_depth" in outputs and np.isfinite(outputs["wrist_depth"][0]):

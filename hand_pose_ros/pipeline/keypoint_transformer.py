@@ -15,7 +15,7 @@ import numpy as np
 from hand_pose_ros.engines.base import Array, Engine, TensorSpec, require_contract
 from hand_pose_ros.geometry.scene_crop import WINDOW_MARGIN, Window
 from hand_pose_ros.hand_model.model import NUM_BETAS, NUM_MODEL_JOINTS, HandModel
-from hand_pose_ros.pipeline.scene_network import HANDS, SeenHand, SeenObject, SeenScene, crop_size, stated
+from hand_pose_ros.pipeline.scene_network import HANDS, SeenHand, SeenObject, SeenScene, crop_size, levelled, stated
 from hand_pose_ros.skeleton import NUM_JOINTS, WRIST, Side
 from hand_pose_ros.types import DoubleArray
 
@@ -84,6 +84,7 @@ class KeypointTransformerNetwork:
         self._models = {side: given.get(side) or HandModel.bundled(side) for side in HANDS} if self._angles else {}
         self._uv_std = stated(engine, "uv_std", self.size * (CAMERA_STD if self._shaped else UV_STD))
         self._depth_std = np.full(NUM_JOINTS, stated(engine, "depth_std", DEPTH_STD))
+        self._level = min(stated(engine, "presence_level", 0.5), 0.99)
         self._offset_std = np.full(3, stated(engine, "hand_translation_std", TRANSLATION_STD))
 
     def read(self, outputs: Mapping[str, Array], window: Window) -> SeenScene:
@@ -95,7 +96,7 @@ class KeypointTransformerNetwork:
             uv, std = self._sharpened(outputs, k, places[k])
             uv, std = window.to_image(uv, self.size), std * (window.side / self.size)
             shape = None if shapes is None else shapes[k]
-            presence = float(outputs["presence"][0, k])
+            presence = levelled(float(outputs["presence"][0, k]), self._level)
             hands.append(SeenHand(side, presence, uv, std, depths[k], self._depth_std, shape))
         known = np.isfinite(offset).all()
         offset_std = self._offset_std if known else np.full(3, np.inf)

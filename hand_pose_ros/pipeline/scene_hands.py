@@ -24,6 +24,8 @@ from hand_pose_ros.types import FloatArray, Frame, HandDetection
 OTHER_SIDE: Final = 0.08
 # Both hands of one look are two hands, however near: the limit for duplicates, as a part of the usual one.
 TOUCHING: Final = 0.4
+# Two deviations along a ray, of isotropic ones that are averaged over the axes.
+SLACK: Final = 2.0 * 3.0**0.5
 # A hand that shows up in another hand's window is taken where so much of it lies inside.
 INSIDE: Final = 0.7
 
@@ -115,7 +117,9 @@ class SceneHands:
             try:
                 if hand is None:
                     raise DroppedHand("low_score")
-                self._tracker.update(track, hand, frame.stamp_ns)
+                # A hand whose distance was a guess may turn out to be elsewhere along its ray.
+                unsure = max(float(hand.joint_std.mean()), float(track.hand.joint_std.mean()))
+                self._tracker.update(track, hand, frame.stamp_ns, SLACK * unsure)
             except DroppedHand as drop:
                 self._lose(track, drop, dropped)
         for hand in free:

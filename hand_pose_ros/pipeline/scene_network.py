@@ -105,6 +105,13 @@ def crop_size(engine: Engine) -> int:
     return 256
 
 
+def levelled(presence: float, level: float) -> float:
+    """A presence 0..1 on a scale where `level`, at which a hand is as likely there as not, is one half."""
+    if not 0.0 < presence < 1.0:
+        return presence
+    return float(presence ** (np.log(0.5) / np.log(level)))
+
+
 def stated(engine: Engine, name: str, default: float) -> float:
     """A number of the model file's metadata, measured when it was trained; `default` where it states none."""
     try:

@@ -81,8 +81,8 @@ class Tracker:
         predicted: FloatArray = track.hand.center + (step if length <= limit else step * np.float32(limit / length))
         return predicted
 
-    def update(self, track: Track, hand: NetworkHand, stamp_ns: int) -> None:
-        """Take the new result of a followed hand.
+    def update(self, track: Track, hand: NetworkHand, stamp_ns: int, slack: float = 0.0) -> None:
+        """Take the new result of a followed hand; it may jump `slack` metres more than usual.
 
         Raises:
             DroppedHand: it is not to be followed any more ("low_score", "center_jump"); see `lose`.
@@ -90,7 +90,7 @@ class Tracker:
         if hand.score < self.config.min_score:
             raise DroppedHand("low_score")
         moved = hand.center - track.hand.center
-        if float(np.linalg.norm(moved)) > self.config.max_center_jump:
+        if float(np.linalg.norm(moved)) > self.config.max_center_jump + slack:
             raise DroppedHand("center_jump")
         dt = (stamp_ns - track.stamp_ns) * 1e-9
         if dt > 0:

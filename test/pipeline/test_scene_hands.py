@@ -276,3 +276,11 @@ def test_a_hands_own_size_is_learnt_while_there_is_depth(stage: MakeStage, shape
 def test_hands_beyond_the_limits_are_not_given(stage: MakeStage) -> None:
     far = stage((Side.RIGHT, RIGHT + np.array([0, 0, 3.0]))).frame(depth=False)
     assert far.hands == () and far.dropped["out_of_range"] == 1
+
+
+def test_a_hand_that_turns_out_to_be_nearer_keeps_its_number(stage: MakeStage) -> None:
+    small = (RIGHT - RIGHT[0]) * 0.8 + RIGHT[0] + np.array([0.0, 0.0, 0.4])
+    part = stage((Side.RIGHT, small))
+    (first,) = part.frame(depth=False).hands
+    (then,) = part.frame().hands
+    assert first.joints[0, 2] - then.joints[0, 2] > 0.15 and first.track_id == then.track_id

@@ -92,6 +92,13 @@ def test_handformer_in_pixels_of_the_image() -> None:
     assert list(seen.offset_std) == [np.inf, np.inf, 0.02] and seen.held is None and right.shape is None
 
 
+@pytest.mark.parametrize(("level", "presence", "score"), [("0.5", 0.3, 0.3), ("0.25", 0.25, 0.5), ("0.25", 1.0, 1.0)])
+def test_a_score_of_one_half_is_where_the_file_says(level: str, presence: float, score: float) -> None:
+    network = Handformer2TNetwork(SpecifiedEngine(HANDFORMER, presence_level=level))
+    seen = network.read(_values(HANDFORMER, presence=[presence, 0.0]), WINDOW)
+    assert [hand.presence for hand in seen.hands] == pytest.approx([score, 0.0])
+
+
 def test_handformer_without_relative_depth_says_nothing_of_it() -> None:
     outputs = {name: shape for name, shape in HANDFORMER.items() if name != "wrist_depth"}
     seen = Handformer2TNetwork(SpecifiedEngine(outputs)).read(_values(outputs), WINDOW)
