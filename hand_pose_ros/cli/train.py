@@ -16,6 +16,7 @@ from hand_pose_ros.datasets.synthetic.spec import SyntheticConfig
 KPT_FUSION: Final = "kpt_fusion"
 HANDFORMER2T: Final = "handformer2t"
 KEYPOINT_TRANSFORMER: Final = "keypoint_transformer"
+HAND_SIDES: Final = "hand_sides"
 CROP: Final = 256  # pixels, of the networks of two hands
 _SOURCES: Final = ("synthetic", "dexycb", "ho3d")
 _SCENE: Final = "scene."
@@ -27,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "model",
         metavar="MODEL",
         help="kpt_fusion, keypoint_transformer, handformer2t, or a recipe on shards: kpt_fusion_lite, kpt_fusion_r18, "
-        "hand_check or hand_finder",
+        "hand_check or hand_finder; hand_sides learns to tell left from right by the looks of --network",
     )
     data = parser.add_argument_group("data")
     data.add_argument(
@@ -123,6 +124,11 @@ def _add_course(parser: argparse.ArgumentParser) -> None:
     )
     course.add_argument("--learning-rate", type=float, help="peak of the schedule (default: the recipe's)")
     course.add_argument("--minutes", type=float, default=0.0, help="stop after this long, to be resumed; 0: never")
+    course.add_argument(
+        "--network",
+        default="kpt_fusion_lite",
+        help="hand_sides: name or file of the pose network, beside which --out is to lie (default: kpt_fusion_lite)",
+    )
     course.add_argument("--init", type=Path, metavar="FILE.pt", help="weights to start from (models/weights)")
     course.add_argument(
         "--encoder",
@@ -299,4 +305,33 @@ def _transformer(args: argparse.Namespace, started: float) -> Path:
 
 
 # How models are trained that are no recipes.
-_COURSES: Final = {KPT_FUSION: _fusion, HANDFORMER2T: _handformer2t, KEYPOINT_TRANSFORMER: _transformer}
+def _hand_sides(args: argparse.Namespace, started: float) -> Path:
+    """The judge of sides for one pose network; the file of its weights."""
+    training = load("hand_pose_ros.training.side_judge")
+    folders = [Path(folder) for folder in args.data]
+    names = " ".join(folder.name for folder in folders)
+    samples = args.samples or training.SideSettings.samples
+    chosen = training.SideSettings(
+        data=tuple(folders),
+        validation=args.validation,
+        network=args.network,
+        out=args.out,
+        samples=samples,
+        minutes=args.minutes,
+        seed=args.seed,
+        threads=args.threads or 1,
+        command=f"hand_pose train {HAND_SIDES} --data {names} --validation {args.validation.name} --samples {samples} "
+        f"--minutes {args.minutes:g} --seed {args.seed}",
+    )
+    path, about = training.run_sides(chosen)
+    for name, text in about.items():
+        print(f"{name}: {text}")
+    return Path(path)
+
+
+_COURSES: Final = {
+    HAND_SIDES: _hand_sides,
+    KPT_FUSION: _fusion,
+    HANDFORMER2T: _handformer2t,
+    KEYPOINT_TRANSFORMER: _transformer,
+}

@@ -9,6 +9,7 @@ from typing import Final
 from hand_pose_ros import __version__
 from hand_pose_ros.config import ConfigError, PipelineConfig, flatten, options
 from hand_pose_ros.engines.blas import single_threaded_blas
+from hand_pose_ros.engines.zoo import find_model
 from hand_pose_ros.pipeline.assembly import joint_pixels, region_of_interest, valid_joints, wrist_of
 from hand_pose_ros.pipeline.estimator import DroppedHand, Estimator
 from hand_pose_ros.pipeline.finders import open_finder
@@ -19,6 +20,7 @@ from hand_pose_ros.pipeline.models import open_pose_model
 from hand_pose_ros.pipeline.outside import HandBox, OutsideFinder
 from hand_pose_ros.pipeline.scene_estimator import SceneEstimator
 from hand_pose_ros.pipeline.scene_hands import SceneHands
+from hand_pose_ros.pipeline.sides import SideJudge, open_judge, side_evidence
 from hand_pose_ros.pipeline.single_hands import SingleHands
 from hand_pose_ros.pipeline.smoothing import OneEuroFilter
 from hand_pose_ros.pipeline.stream import Instant
@@ -58,10 +60,12 @@ class Pipeline:
         self._finder = finder or open_finder(config)
         self._estimator = estimator or open_pose_model(config)
         self._tracker = Tracker(config.tracking)
+        # What a judge has learnt belongs to one network: an estimator from elsewhere is judged by its deviations.
+        self._judge = side_evidence if estimator is not None else open_judge(find_model(config.model))
         self._following: Following = (
             SceneHands(self._finder, self._estimator, self._tracker)
             if isinstance(self._estimator, SceneEstimator)
-            else SingleHands(self._finder, self._estimator, self._tracker)
+            else SingleHands(self._finder, self._estimator, self._tracker, self._judge)
         )
         self._meshes = Meshes(load_hand_models(config)) if config.mesh else None
         self.counts: Counter[str] = Counter()
@@ -139,6 +143,8 @@ class Pipeline:
                 description[f"{role}_engine"] = engine.description
                 facts = {key: value for key, value in engine.metadata.items() if not key.startswith(_CONTRACT_KEYS)}
                 description.update({f"{role}.{key}": value for key, value in facts.items()})
+        if isinstance(self._following, SingleHands):
+            description["sides"] = "learnt" if isinstance(self._judge, SideJudge) else "by the deviations alone"
         return description
 
     def _watch_stream(self, frame: Frame) -> None:

@@ -9,7 +9,16 @@ import cv2
 from hand_pose_ros.config import PipelineConfig
 from hand_pose_ros.pipeline.estimator import DroppedHand, Estimator, NetworkHand
 from hand_pose_ros.pipeline.following import Finder, Observation, sides_of
-from hand_pose_ros.pipeline.sides import DOUBT, MAX_EVIDENCE, PRIOR, bounded, finder_evidence, look_due, side_evidence
+from hand_pose_ros.pipeline.sides import (
+    DOUBT,
+    MAX_EVIDENCE,
+    PRIOR,
+    Judge,
+    bounded,
+    finder_evidence,
+    look_due,
+    side_evidence,
+)
 from hand_pose_ros.pipeline.timing import StageTimer
 from hand_pose_ros.pipeline.tracking import Track, Tracker
 from hand_pose_ros.skeleton import Side
@@ -23,12 +32,14 @@ class SingleHands:
         finder: finds hands in whole frames.
         estimator: joints from one hand's place.
         tracker: keeps the followed hands.
+        judge: tells the side from two looks of this estimator.
     """
 
-    def __init__(self, finder: Finder, estimator: Estimator, tracker: Tracker) -> None:
+    def __init__(self, finder: Finder, estimator: Estimator, tracker: Tracker, judge: Judge = side_evidence) -> None:
         self._finder = finder
         self._estimator = estimator
         self._tracker = tracker
+        self._judge = judge
         self._config = estimator.config
         self._since_search = 0
 
@@ -144,4 +155,4 @@ class SingleHands:
             other = self._estimator.estimate(frame, center, hand.side.other, timer)
         except DroppedHand:
             return MAX_EVIDENCE, hand
-        return side_evidence(hand, other), other
+        return self._judge(hand, other), other
