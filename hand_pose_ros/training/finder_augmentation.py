@@ -20,6 +20,7 @@ class FinderAugmentation:
         wide: probability of bars above and below, as the finder puts round a 16:9 picture.
         room: probability that what lies well behind the hands, or has no reading, gets other colours.
         no_color, no_depth: probabilities of a missing sense; never both are missing.
+        pale: probability of a picture with any part of its colour taken away: red things are not hands.
         color_gain, brightness, gamma: spreads of the gain per channel, of the common gain and of the logarithm of the
             exponent of the grey levels.
         noisy, noise: probability of noise in the colours, and its largest standard deviation, of 255 grey levels.
@@ -33,6 +34,7 @@ class FinderAugmentation:
     room: float = 0.35
     no_color: float = 0.3
     no_depth: float = 0.25
+    pale: float = 0.35
     color_gain: float = 0.2
     brightness: float = 0.3
     gamma: float = 0.2
@@ -146,6 +148,10 @@ def _wide(frames: FrameArrays, n: int) -> None:
 
 
 def _vary_color(picture: ByteArray, rng: np.random.Generator, augmentation: FinderAugmentation) -> None:
+    if rng.random() < augmentation.pale:
+        left = rng.random()
+        mixing = left * np.eye(3) + (1 - left) / 3
+        picture[:] = cv2.transform(picture, mixing)
     gains = rng.uniform(1 - augmentation.color_gain, 1 + augmentation.color_gain, 3)
     gains = gains * np.exp(rng.normal() * augmentation.brightness)
     power = np.exp(rng.normal() * augmentation.gamma)

@@ -17,7 +17,7 @@ from hand_pose_ros.training.optimisation import Schedule
 
 # Nothing but the camera is moved.
 MOVED = FinderAugmentation(
-    wide=0.0, room=0.0, no_color=0.0, no_depth=0.0, color_gain=0.0, brightness=0.0, gamma=0.0, noisy=0.0
+    wide=0.0, room=0.0, no_color=0.0, no_depth=0.0, pale=0.0, color_gain=0.0, brightness=0.0, gamma=0.0, noisy=0.0
 )
 
 
@@ -106,6 +106,15 @@ def test_one_sense_is_left_and_equal_seeds_vary_equally() -> None:
     assert (color ^ depth).all() and color.any() and depth.any()
     assert torch.equal(batch.rgb, again.rgb) and torch.equal(batch.depth, again.depth)
     assert clutter(np.random.default_rng(1), 60, 80).std() > 5
+
+
+def test_colour_is_taken_away_and_brightness_stays() -> None:
+    pale = replace(MOVED, flip=0.0, zoom=(1.0, 1.0), shift=0.0, turn_std=0.0, pale=1.0)
+    plain = finder_batch(batch_of_one((0.0, 0.0, 0.8)), np.random.default_rng(0), None).rgb
+    for seed in range(3):
+        varied = finder_batch(batch_of_one((0.0, 0.0, 0.8)), np.random.default_rng(seed), pale).rgb
+        assert float(varied.std(dim=1).mean()) < 0.95 * float(plain.std(dim=1).mean())
+        assert float((varied - plain).mean(dim=1).abs().max()) < 0.02
 
 
 def test_a_distance_that_cannot_be_seen_counts_less() -> None:
