@@ -6,12 +6,13 @@ import argparse
 from pathlib import Path
 from typing import Any, Final
 
+from hand_pose_ros.cli import export_transformer
 from hand_pose_ros.cli.errors import UsageError, load
 from hand_pose_ros.evaluation import scene_shards
 from hand_pose_ros.evaluation.calibration import calibrating_factor
 from hand_pose_ros.evaluation.report import facts
 
-NAMES: Final = "kpt_fusion_lite, kpt_fusion_r18, hand_finder, kpt_fusion or handformer2t"
+NAMES: Final = "kpt_fusion_lite, kpt_fusion_r18, hand_finder, kpt_fusion, handformer2t or keypoint_transformer"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,13 +28,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--validation",
         type=Path,
         help="crop shards to calibrate joint_std and to measure on; for hand_finder, frame shards to measure on; "
-        "for handformer2t, shards of scenes",
+        "for networks of two hands, shards of scenes",
     )
     parser.add_argument(
         "--check", type=Path, help="checkpoint or weights of hand_check: it then tells score and side (pose networks)"
     )
     parser.add_argument(
         "--save-weights", type=Path, metavar="FILE.pt", help="also the averaged weights, for `hand_pose train --init`"
+    )
+    parser.add_argument(
+        "--published",
+        choices=export_transformer.PUBLISHED,
+        help="keypoint_transformer: which of the authors' networks their file holds",
     )
     parser.add_argument("--batches", type=int, default=64, help="validation batches (default: 64)")
     parser.add_argument("--data", default="", help="what it was trained on, for the card (default: synthetic)")
@@ -53,6 +59,8 @@ def run(args: argparse.Namespace) -> int:
         return _published(args)
     if args.recipe == "handformer2t":
         return _handformer2t(args)
+    if args.recipe == "keypoint_transformer":
+        return export_transformer.export(args)
     if not finder and (args.validation is None or not args.validation.is_dir()):
         raise UsageError("--validation: expected a folder of crop shards; joint_std is calibrated on it")
     recipes, training = load("hand_pose_ros.training.recipes"), load("hand_pose_ros.training.run")

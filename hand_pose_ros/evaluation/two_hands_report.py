@@ -1,4 +1,4 @@
-"""Two hands and the object as the papers print them: Table 1, MSSD by model, and H2O-3D's submission file."""
+"""Two hands and the object as the papers print them: Table 1, RHD, MSSD by model, and H2O-3D's submission file."""
 
 from __future__ import annotations
 
@@ -40,6 +40,23 @@ def object_table(scores: ObjectScores) -> Table:
     rows: list[tuple[Cell, ...]] = [(name, count, value * 1e3) for name, (value, count) in scores.models.items()]
     rows.append(("all samples", sum(count for _, count in scores.models.values()), scores.mean * 1e3))
     return Table("Object poses, MSSD", ("model", "samples", "mm"), tuple(rows), (0, 0, 1))
+
+
+def rhd_table(method: str, epe: float, auc: float, pictures: int) -> Table:
+    """End-point error in mm and area under the curve from 20 to 50 mm, as papers print them of RHD."""
+    columns = ("method", "EPE", "AUC 20-50 mm", "pictures")
+    return Table("RHD, errors in mm", columns, ((method, epe * 1e3, auc, pictures),), (0, 2, 3, 0))
+
+
+def answers_table(pixels: float, presence: float, objects: float | None = None) -> Table:
+    """What the papers' tables leave out: distance in the picture, and how often presence is told right."""
+    rows: list[tuple[Cell, ...]] = [
+        ("joints in the picture, % of the crop's side", pixels * 100),
+        ("pictures whose hands are told right %", presence * 100),
+    ]
+    if objects is not None:
+        rows.append(("pictures whose object is told right %", objects * 100))
+    return Table("Answers", ("what", "value"), tuple(rows), (0, 2))
 
 
 def write_h2o3d_submission(path: Path, joints: FloatArray) -> Path:

@@ -1,0 +1,117 @@
+"""How far a Keypoint Transformer's numbers can be believed, measured on scenes; the pipeline reads it off the file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from hand_pose_ros.datasets.two_hands import SceneSample
+from hand_pose_ros.engines.base import Engine
+from hand_pose_ros.evaluation.scene_benchmark import SceneFigures, SceneResults, crop_window
+from hand_pose_ros.geometry.camera import project
+from hand_pose_ros.pipeline.scene_network import SceneNetwork
+from hand_pose_ros.skeleton import WRIST
+from hand_pose_ros.types import BoolArray, DoubleArray
+
+# Errors beyond this quantile are failures (another hand, another finger), which no Gaussian describes.
+_TRUSTED: Final = 0.95
+_LEVELS: Final = np.linspace(0.02, 0.98, 49)
+
+
+@dataclass(frozen=True)
+class Deviations:
+    """One standard deviation per axis, and the presence at which a hand is as likely there as not.
+
+    Attributes:
+        uv: pixels of the crop, of places without a keypoint. depth: metres. hand_translation: metres.
+        presence_level: 0..1.
+    """
+
+    uv: float
+    depth: float
+    hand_translation: float
+    presence_level: float
+
+    def stated(self) -> dict[str, str]:
+        """As the model file states them."""
+        return {
+            "uv_std": f"{self.uv:.2f}",
+            "depth_std": f"{self.depth:.4f}",
+            "hand_translation_std": f"{self.hand_translation:.4f}",
+            "presence_level": f"{self.presence_level:.3f}",
+        }
+
+
+def measure_deviations(samples: Iterable[SceneSample], network: SceneNetwork) -> Deviations:
+    """Run the network over samples; its raw places, not those drawn to keypoints, are compared.
+
+    Raises:
+        ValueError: no sample shows a hand.
+    """
+    places, depths, translations, presences, truths = [], [], [], [], []
+    for sample in samples:
+        outputs = _run(network.engine, sample, network)
+        truths.append(sample.present)
+        presences.append(outputs["presence"][0])
+        for k in np.flatnonzero(sample.valid.all(axis=1)):
+            true = sample.joints[k].astype(np.float64)
+            window = crop_window(sample, network.margin, network.around_object)
+            matrix = window.matrix(network.size)
+            inside = project(true, sample.intrinsics) @ matrix[:2, :2].T + matrix[:2, 2]
+            places.append((outputs["uv"][0, k] - inside).ravel())
+            depths.append(outputs["depth"][0, k, 1:] - (true[1:, 2] - true[WRIST, 2]))
+        if sample.hand_translation is not None and sample.present.all():
+            translations.append(outputs["hand_translation"][0] - sample.hand_translation)
+    if not places:
+        raise ValueError("expected scenes with hands to measure on, found none")
+    return Deviations(
+        _spread(np.concatenate(places)),
+        _spread(np.concatenate(depths)),
+        _spread(np.concatenate(translations)) if translations else 0.0,
+        presence_level(np.concatenate(presences), np.concatenate(truths)),
+    )
+
+
+def presence_level(presence: DoubleArray, present: BoolArray) -> float:
+    """The threshold that tells most of both right: hands that are there, and hands that are not, count alike."""
+    there, gone = presence[present], presence[~present]
+    right = np.array([(there > level).mean() + ((gone <= level).mean() if len(gone) else 0.0) for level in _LEVELS])
+    best = np.flatnonzero(right >= right.max() - 1e-9)
+    return float(_LEVELS[best].mean())
+
+
+def _spread(errors: DoubleArray) -> float:
+    """Root mean square of all but the largest errors."""
+    size = np.abs(errors)
+    return float(np.sqrt(np.mean(size[size <= np.quantile(size, _TRUSTED)] ** 2)))
+
+
+def _run(engine: Engine, sample: SceneSample, network: SceneNetwork) -> dict[str, DoubleArray]:
+    if sample.rgb is None:
+        raise ValueError(f"{sample.key}: expected a picture; read the data set with Reading(color=True)")
+    crop = np.zeros((1, network.size, network.size, 3), dtype=np.uint8)
+    crop_window(sample, network.margin, network.around_object).cut(sample.rgb, crop[0])
+    return {name: np.asarray(value, dtype=np.float64) for name, value in engine.run({"rgb": crop}).items()}
+
+
+def card_figures(found: SceneFigures, results: SceneResults) -> dict[str, str]:
+    """What a model's card says of its errors."""
+    single, interacting, pairs = found.hands.pictures
+    there = np.array([bool(name) for name in results.objects])
+    lines = {
+        "validation_scenes": f"{len(results.present)} ({single} with one hand, {interacting} with two)",
+        "mpjpe_single_mm": f"{1e3 * found.hands.single:.2f}",
+        "mpjpe_interacting_mm": f"{1e3 * found.hands.interacting:.2f}",
+        "mrrpe_mm": f"{1e3 * found.hands.mrrpe:.2f} ({pairs} pictures)",
+        "epe_mm": f"{1e3 * found.epe:.2f}",
+        "error_in_picture": f"{100 * found.pixels:.2f} % of the crop's side",
+        "presence": f"both hands told right in {100 * found.presence:.1f} % of the pictures",
+    }
+    if found.objects is not None:
+        told = results.object_presence > 0.5
+        lines["mssd_mm"] = f"{1e3 * found.objects.mean:.1f}"
+        lines["object_presence"] = f"{100 * float((told == there).mean()):.1f} % right"
+    return lines
