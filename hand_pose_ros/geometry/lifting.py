@@ -279,6 +279,21 @@ def agree(
     return Root(float(z[0]), float(std[0]), right.support), Root(float(z[1]), float(std[1]), left.support)
 
 
+def blend(told: Root, expected: Root, limit: float = 3.0) -> Root:
+    """What one frame tells of a root and what the frames before let expect, weighted by their certainty.
+
+    They are not independent (what was expected was told before), so that the deviation is their weighted mean. A frame
+    that says something else altogether is one of a bad pose more often than one of a jump: its deviation is taken for
+    as large as it seems, so that a hand that did jump is followed within a few frames.
+
+    Args:
+        limit: what is told is at most so many deviations from what was expected.
+    """
+    std = max(told.std, abs(told.z - expected.z) / limit)
+    share = std**2 / (std**2 + expected.std**2)
+    return Root(told.z + share * (expected.z - told.z), std + share * (expected.std - std), told.support)
+
+
 def strut_lengths(joints: DoubleArray) -> DoubleArray:
     """Lengths (12,) of the `STRUTS` of joints (21, 3)."""
     return np.asarray(np.linalg.norm(joints[_ENDS] - joints[_STARTS], axis=1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,6 +14,7 @@ from hand_pose_ros.geometry.lifting import (
     SIZE_SPREAD,
     Root,
     agree,
+    blend,
     joint_std,
     place_joints,
     place_shape,
@@ -32,6 +34,7 @@ from hand_pose_ros.pipeline.timing import StageTimer
 from hand_pose_ros.skeleton import WRIST, Side
 from hand_pose_ros.types import DoubleArray, FloatArray, Frame, Intrinsics
 
+_NOTHING: Final[Mapping[Side, Root]] = {}
 # Wrist to the tip of the middle finger, in canonical joints.
 _LENGTH_CHAIN: Final = ((0, 9), (9, 10), (10, 11), (11, 12))
 
@@ -71,11 +74,19 @@ class SceneEstimator:
         """Forget how large the hands are: other people may come."""
         self._sizes = {side: HandSize() for side in Side}
 
-    def look(self, frame: Frame, window: Window, timer: StageTimer, dropped: Counter[str]) -> SceneLook:
+    def look(
+        self,
+        frame: Frame,
+        window: Window,
+        timer: StageTimer,
+        dropped: Counter[str],
+        expected: Mapping[Side, Root] = _NOTHING,
+    ) -> SceneLook:
         """The hands of a window; those with unusable numbers are counted in `dropped`.
 
         Args:
             frame: with colour; with depth the hands' distance is measured, without it is told by their size.
+            expected: how far the wrists of followed hands should be.
         """
         assert frame.color is not None
         with timer.stage("crop"):
@@ -83,12 +94,12 @@ class SceneEstimator:
         with timer.stage("infer"):
             outputs = self.engine.run({"rgb": self._rgb})
         with timer.stage("lift"):
-            return self._lift(self.network.read(outputs, window), frame, dropped)
+            return self._lift(self.network.read(outputs, window), frame, dropped, expected)
 
-    def _lift(self, seen: SeenScene, frame: Frame, dropped: Counter[str]) -> SceneLook:
+    def _lift(self, seen: SeenScene, frame: Frame, dropped: Counter[str], expected: Mapping[Side, Root]) -> SceneLook:
         camera = frame.intrinsics
         hands = [hand for hand in seen.hands if self._usable(hand, dropped)]
-        roots = [self._root(hand, frame) for hand in hands]
+        roots = [self._root(hand, frame, expected.get(hand.side)) for hand in hands]
         if len(hands) == 2:
             wrists = np.stack([rays(hand.uv[WRIST], camera) for hand in hands])
             roots = list(agree(roots[0], roots[1], wrists, seen.offset, seen.offset_std))
@@ -118,8 +129,8 @@ class SceneEstimator:
             return False
         return True
 
-    def _root(self, hand: SeenHand, frame: Frame) -> Root:
-        """How far the hand's wrist is: as the depth image says, or else as its size says, as far as that is known."""
+    def _root(self, hand: SeenHand, frame: Frame, expected: Root | None) -> Root:
+        """How far the hand's wrist is: as the depth image says, or else as its size and the last frame say."""
         camera = frame.intrinsics
         if hand.shape is not None:
             # The network's own size is the mean of its training's hands.
@@ -128,6 +139,8 @@ class SceneEstimator:
             told = root_from_bones(hand.uv, hand.depth, self._mean_lengths * self._size(), camera, hand.depth_std)
         own = self._sizes[hand.side]
         likely = own.corrected(told)
+        if expected is not None:
+            likely = blend(likely, expected)
         if frame.depth is None:
             return likely
         readings = read_depth(frame.depth, hand.uv, (self.config.min_depth, self.config.max_depth))

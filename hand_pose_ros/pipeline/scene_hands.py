@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 
 from hand_pose_ros.config import PipelineConfig
+from hand_pose_ros.geometry.lifting import Root
 from hand_pose_ros.geometry.scene_crop import Window
 from hand_pose_ros.pipeline.estimator import DroppedHand, NetworkHand
 from hand_pose_ros.pipeline.following import Finder, Observation, sides_of
@@ -18,6 +19,7 @@ from hand_pose_ros.pipeline.scene_estimator import SceneEstimator, SceneLook
 from hand_pose_ros.pipeline.scene_windows import group, hand_pixels, place_pixels
 from hand_pose_ros.pipeline.timing import StageTimer
 from hand_pose_ros.pipeline.tracking import Track, Tracker
+from hand_pose_ros.skeleton import WRIST
 from hand_pose_ros.types import FloatArray, Frame, HandDetection
 
 # Hands of one side nearer than this are one; a change of side costs a followed hand as much as so far a move (m).
@@ -26,6 +28,8 @@ OTHER_SIDE: Final = 0.08
 TOUCHING: Final = 0.4
 # Two deviations along a ray, of isotropic ones that are averaged over the axes.
 SLACK: Final = 2.0 * 3.0**0.5
+# How far a hand's distance strays from a steady motion (m/s, one deviation).
+SWERVE: Final = 0.5
 # A hand that shows up in another hand's window is taken where so much of it lies inside.
 INSIDE: Final = 0.7
 
@@ -80,7 +84,8 @@ class SceneHands:
         self._together = any(len(members) > 1 for _, members in windows)
         looks = []
         for window, members in windows:
-            look = self._estimator.look(frame, window, timer, dropped)
+            expected = {tracks[k].hand.side: _expected(tracks[k], places[k], frame.stamp_ns) for k in members}
+            look = self._estimator.look(frame, window, timer, dropped, expected)
             looks.append(look)
             with timer.stage("track"):
                 self._update([tracks[k] for k in members], look, window, frame, dropped)
@@ -187,6 +192,14 @@ class SceneHands:
         dropped[drop.reason] += 1
         self._tracker.lose(track)
         self._since_search = self._config.finder.period
+
+
+def _expected(track: Track, joints: FloatArray, stamp_ns: int) -> Root:
+    """How far the wrist of a followed hand, whose joints (21, 3) are expected here, should be."""
+    # The wrist's isotropic deviation is nearly all along its ray.
+    last = 3.0**0.5 * float(track.hand.joint_std[WRIST])
+    std = float(np.hypot(last, SWERVE * (stamp_ns - track.stamp_ns) * 1e-9))
+    return Root(float(joints[WRIST, 2]), std, 0.0)
 
 
 def _matched(
