@@ -14,10 +14,12 @@ from hand_pose_ros.cli.outputs import save_picture
 from hand_pose_ros.cli.settings import add_settings, settings
 from hand_pose_ros.evaluation.report import Table
 from hand_pose_ros.pipeline.hand_models import load_hand_models
+from hand_pose_ros.pipeline.inside import open_inside, parse_joint
 from hand_pose_ros.pipeline.pipeline import Pipeline
 from hand_pose_ros.skeleton import JOINT_NAMES
 from hand_pose_ros.sources.images import image_frame
 from hand_pose_ros.types import HandEstimate, ObjectEstimate, Scene
+from hand_pose_ros.visualization.inside import draw_inside
 from hand_pose_ros.visualization.panel import compose
 
 
@@ -37,6 +39,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--sequence", action="store_true", help="the pictures follow each other at 30 Hz: track the hands"
     )
+    parser.add_argument(
+        "--inside",
+        metavar="JOINT",
+        help="Keypoint Transformer: also its keypoints with what they were taken for, and what a joint attends to, as "
+        "right_index_tip",
+    )
     add_settings(parser)
 
 
@@ -45,7 +53,9 @@ def run(args: argparse.Namespace) -> int:
     pairs = _pairs(args.color, args.depth)
     if args.depth_unit <= 0:
         raise UsageError(f"--depth-unit: expected metres per unit above 0, got {args.depth_unit}")
+    joint = None if args.inside is None else parse_joint(args.inside)
     pipeline = Pipeline(settings(args).pipeline)
+    inside = None if joint is None else open_inside(pipeline.config)
     faces = {side: model.faces for side, model in load_hand_models(pipeline.config).items()}
     results = []
     for index, (color, depth) in enumerate(tqdm(pairs, unit="picture", disable=len(pairs) == 1)):
@@ -55,6 +65,9 @@ def run(args: argparse.Namespace) -> int:
         scene = pipeline.process(frame)
         picture = args.out / f"{index:04d}.jpg"
         save_picture(picture, compose(frame, scene, faces))
+        if inside is not None and joint is not None:
+            seen = inside.look(frame, scene.hands, *joint)
+            save_picture(args.out / f"{index:04d}_inside.png", draw_inside(seen))
         results.append({"color": _text(color), "depth": _text(depth), "overlay": str(picture), **_record(scene)})
     path = args.out / "hands.json"
     path.write_text(json.dumps({"joint_names": JOINT_NAMES, "pictures": results}, indent=1) + "\n", encoding="utf-8")
