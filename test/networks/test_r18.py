@@ -32,7 +32,9 @@ def test_r18_trains_every_parameter(make_inputs: MakeInputs) -> None:
     loss = sum(value.square().sum() for value in (*supervised, *output.spatial_weights))
     (loss + output.presence_logit.square().sum() + output.side_logit.square().sum()).backward()
     dead = [name for name, p in network.named_parameters() if p.grad is None or not p.grad.abs().any()]
-    assert dead == []
+    # A bias before a batch norm goes with the mean (the published module has them); elsewhere rounding hides it.
+    assert [name for name in dead if ".desa.position." not in name or not name.endswith(".bias")] == []
+    assert all(p.grad is not None for p in network.parameters())
     assert all(torch.isfinite(p.grad).all() for p in network.parameters())
 
 

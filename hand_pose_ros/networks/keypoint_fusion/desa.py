@@ -15,6 +15,7 @@ from hand_pose_ros.networks.keypoint_fusion.neighbours import (
     moments,
     neighbours,
     normalise,
+    normalised_linear,
     squared_distances,
 )
 
@@ -85,7 +86,7 @@ class LocalAggregation(nn.Module):
         offset = places.flatten(0, 1)[candidate] - joints.flatten(0, 1)[ball]
         # Rows of a table: its gradient is summed up faster than that of an index.
         difference = functional.embedding(candidate, values.flatten(0, 1))
-        difference = difference - functional.embedding(ball, query.flatten(0, 1))
+        difference.sub_(functional.embedding(ball, query.flatten(0, 1)))
         sizes = [len(each.ball) for each in balls]
         pieces = zip(balls, torch.split(offset, sizes), torch.split(difference, sizes), strict=True)
         scales = [self._once(index, *piece) for index, piece in enumerate(pieces)]
@@ -94,10 +95,9 @@ class LocalAggregation(nn.Module):
     def _once(self, index: int, balls: Neighbours, offset: Tensor, difference: Tensor) -> Tensor:
         """One radius: (B * J, C)."""
         weight, total = balls.weight, len(balls.found) * SAMPLES
-        place = _linear(self.position[index], offset / RADII[index])
+        place = normalised_linear(self.position[index], self.position_norm[index], offset / RADII[index], weight, total)
         feature = _linear(self.feature[index], difference)
-        inner = normalise(self.position_norm[index], place, weight, total)
-        inner = torch.relu_(inner + normalise(self.feature_norm[index], feature, weight, total))
+        inner = torch.relu_(place + normalise(self.feature_norm[index], feature, weight, total))
         # relu(norm(x)) rises with x, or falls where the norm's factor is negative, so the maximum may come first.
         norm = self.mix_norm[index]
         assert isinstance(norm, nn.BatchNorm2d)

@@ -94,6 +94,26 @@ def normalise(norm: nn.Module, rows: Tensor, weight: Tensor, total: int) -> Tens
     return torch.addcmul(norm.bias - mean * scale, rows, scale)
 
 
+def normalised_linear(layer: nn.Module, norm: nn.Module, rows: Tensor, weight: Tensor, total: int) -> Tensor:
+    """`normalise` of a 1x1 convolution of few-channelled rows (M, D) that have no gradient: (M, outputs).
+
+    The moments of what is linear in the rows follow from the rows' own mean and covariance.
+    """
+    assert isinstance(layer, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d) and layer.bias is not None
+    matrix = layer.weight[:, :, 0, 0]
+    with torch.no_grad():
+        share = weight / weight.sum()
+        centre = (share * rows).sum(dim=0)
+        centred = rows - centre
+        covariance = (share * centred).t() @ centred
+    mean = matrix @ centre + layer.bias
+    variance = ((matrix @ covariance) * matrix).sum(dim=1)
+    keep_moments(norm, mean, variance, total)
+    scale = norm.weight * torch.rsqrt(variance + norm.eps)
+    # The layer's bias goes with the mean; it stays in the graph, for DDP waits for every parameter's gradient.
+    return torch.addmm(norm.bias + 0 * layer.bias, centred, (matrix * scale[:, None]).t())
+
+
 def highest(rows: Tensor, count: Tensor) -> Tensor:
     """(M, C) -> (balls, C), the highest of each ball's `count` (balls,) rows."""
     reduced: Tensor = torch.segment_reduce(rows, "max", lengths=count, axis=0, unsafe=True)
