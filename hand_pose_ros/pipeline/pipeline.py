@@ -8,6 +8,7 @@ from typing import Final
 
 from hand_pose_ros import __version__
 from hand_pose_ros.config import ConfigError, PipelineConfig, flatten, options
+from hand_pose_ros.engines.base import Engine
 from hand_pose_ros.engines.blas import single_threaded_blas
 from hand_pose_ros.engines.zoo import find_model
 from hand_pose_ros.pipeline.assembly import joint_pixels, region_of_interest, valid_joints, wrist_of
@@ -137,15 +138,19 @@ class Pipeline:
     def describe(self) -> dict[str, str]:
         """What runs here, for logs and diagnostics."""
         description = {"hand_pose_ros": __version__, "model": self._config.model, "finder": self._config.finder.model}
-        for role, part in (("model", self._estimator), ("finder", self._finder)):
-            engine = getattr(part, "engine", None)
-            if engine is not None:
-                description[f"{role}_engine"] = engine.description
-                facts = {key: value for key, value in engine.metadata.items() if not key.startswith(_CONTRACT_KEYS)}
-                description.update({f"{role}.{key}": value for key, value in facts.items()})
+        for role, engine in self.engines().items():
+            description[f"{role}_engine"] = engine.description
+            facts = {key: value for key, value in engine.metadata.items() if not key.startswith(_CONTRACT_KEYS)}
+            description.update({f"{role}.{key}": value for key, value in facts.items()})
         if isinstance(self._following, SingleHands):
             description["sides"] = "learnt" if isinstance(self._judge, SideJudge) else "by the deviations alone"
         return description
+
+    def engines(self) -> dict[str, Engine]:
+        """What runs the networks, by their roles "model" and "finder"; a finder need not have one."""
+        parts = {"model": self._estimator, "finder": self._finder}
+        found = {role: getattr(part, "engine", None) for role, part in parts.items()}
+        return {role: engine for role, engine in found.items() if engine is not None}
 
     def _watch_stream(self, frame: Frame) -> None:
         last, now = self._last, Instant(frame.stamp_ns, frame.frame_id, frame.intrinsics)

@@ -120,7 +120,7 @@ class Inputs:
         dropped: Callable[[str], None],
         color_alone: bool = False,
     ) -> None:
-        streams = _streams(topics)
+        streams = image_streams(topics)
         self.pairer = StampPairer(tuple(streams), round(sync.tolerance_ms * 1e6), sync.capacity)
         self._node = node
         self._deliver = deliver
@@ -215,7 +215,7 @@ def serialized_stamp_ns(data: bytes) -> int:
     return int(seconds) * 1_000_000_000 + int(nanoseconds)
 
 
-def _streams(topics: TopicConfig) -> dict[str, tuple[type, str]]:
+def image_streams(topics: TopicConfig) -> dict[str, tuple[type, str]]:
     """Stream name -> (message type, topic)."""
     streams: dict[str, tuple[type, str]] = {}
     if topics.use_color:
