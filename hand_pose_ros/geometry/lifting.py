@@ -46,6 +46,8 @@ _ENDS: Final = np.array([end for _, end in STRUTS])
 # A joint is read at nine pixels, so that a hole or an edge does not take it away.
 _PATCH: Final = np.array([(v, u) for v in (0, -1, 1) for u in (0, -1, 1)])
 _STEPS: Final = 6
+# Where hands are (m), and how little that says.
+_USUAL: Final = (0.6, 3.0)
 
 
 @dataclass(frozen=True)
@@ -196,31 +198,28 @@ def root_from_shape(
 ) -> Root:
     """The root depth at which joints of known shape are seen where they are seen: linear least squares, robust.
 
-    (X + tx) = x (Z + d) and (Y + ty) = y (Z + d) for each joint are linear in tx, ty and Z.
+    (X + tx) = x (Z + d) and (Y + ty) = y (Z + d) for each joint are linear in tx, ty and Z; about the weighted means
+    only Z is left.
 
     Args:
         uv: (N, 2) pixels. shape: (N, 3) metres from the root, camera axes, of the right size. uv_std: (N,) pixels.
         size_spread: how much the size may be wrong, as a part.
     """
-    r = rays(uv, camera)
-    count = len(uv)
-    rows = np.zeros((2, count, 3))
-    rows[0, :, 0] = rows[1, :, 1] = 1.0
-    rows[0, :, 2], rows[1, :, 2] = -r[:, 0], -r[:, 1]
-    values = np.stack([r[:, 0] * shape[:, 2] - shape[:, 0], r[:, 1] * shape[:, 2] - shape[:, 1]])
-    spread = np.stack([uv_std / camera.fx, uv_std / camera.fy])
-    z, weight = 0.5, np.ones((2, count))
-    solved, normal = np.zeros(3), np.eye(3)
+    across = rays(uv, camera)[:, :2]
+    wanted = shape[:, :2] - across * shape[:, 2:]
+    spread = np.clip(np.stack([uv_std / camera.fx, uv_std / camera.fy], axis=1), 1e-6, 10.0)
+    z, weight, information = _USUAL[0], np.ones_like(across), 0.0
     for _ in range(_STEPS):
-        # Rows are in metres at the joint's depth, pixels in parts of it.
-        share = weight / (spread * max(z, NEAREST)) ** 2
-        normal = np.einsum("kni,kn,knj->ij", rows, share, rows) + np.diag([0.0, 0.0, 1e-6])
-        solved = np.linalg.solve(normal, np.einsum("kni,kn,kn->i", rows, share, values))
-        z = float(np.clip(solved[2], NEAREST, FARTHEST))
-        error = np.abs(rows @ solved - values) / (spread * z)
-        weight = np.minimum(1.0, 2.0 / np.maximum(error, 1e-9))
-    variance = float(np.linalg.inv(normal)[2, 2])
-    return Root(z, float(np.sqrt((size_spread * z) ** 2 + variance)), float(count))
+        # Residuals are metres at the joint's depth, pixels parts of it.
+        share = weight / (spread * z) ** 2
+        total = share.sum(axis=0)
+        a, v = across - (share * across).sum(axis=0) / total, wanted - (share * wanted).sum(axis=0) / total
+        # Joints on one spot tell nothing: then it is what is usual.
+        information = float((share * a**2).sum()) + _USUAL[1] ** -2
+        z = (float((share * a * v).sum()) + _USUAL[0] * _USUAL[1] ** -2) / information
+        z = float(np.clip(z, NEAREST, FARTHEST))
+        weight = np.minimum(1.0, 2.0 / np.maximum(np.abs(a * z - v) / (spread * z), 1e-9))
+    return Root(z, float(np.sqrt((size_spread * z) ** 2 + 1 / information)), float(len(uv)))
 
 
 def place_shape(uv: DoubleArray, shape: DoubleArray, z: float, camera: Intrinsics, uv_std: DoubleArray) -> DoubleArray:
