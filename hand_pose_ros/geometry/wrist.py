@@ -22,9 +22,17 @@ def wrist_rotation(joints: FloatArray | DoubleArray, side: Side) -> DoubleArray:
     Raises:
         ValueError: the palm points lie on a line, so that there is no palm plane.
     """
-    points = np.asarray(joints, dtype=np.float64)
+    return palm_frame(np.asarray(joints, dtype=np.float64), side, _LITTLE)
+
+
+def palm_frame(points: DoubleArray, side: Side, edge: int) -> DoubleArray:
+    """The same with the palm's plane through the wrist, the index MCP and the joint `edge` on the little finger's side.
+
+    Raises:
+        ValueError: these lie on a line.
+    """
     to_index = points[_INDEX] - points[_WRIST]
-    to_little = points[_LITTLE] - points[_WRIST]
+    to_little = points[edge] - points[_WRIST]
     forward = points[_MIDDLE] - points[_WRIST]
     # Seen from the palm's inner side with the fingers up, a right hand's index finger is right of its little finger.
     normal = np.cross(to_index, to_little) if side is Side.RIGHT else np.cross(to_little, to_index)
