@@ -2,8 +2,8 @@
 
 Its detector gives 21 joints in our order, in metres from the wrist, turned into MANO's wrist frame. That frame is
 fitted to the wrist and the index and middle fingers' MCP joints: z from the wrist to the middle MCP, x out of the
-palm's inner side, y = z × x. It is our wrist frame (`geometry.wrist`) but for the palm's plane, which ours takes from the little
-finger's MCP.
+palm's inner side, y = z × x. It is our wrist frame (`geometry.wrist`) but for the palm's plane, which ours takes from
+the little finger's MCP.
 """
 
 from __future__ import annotations
