@@ -195,7 +195,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("scene_networks")
     torch.manual_seed(0)
     export_handformer(Handformer2T(tiny(presence=True, relative_depth=True)), folder / "handformer2t.onnx", {})
-    config = KeypointTransformerConfig(self_layers=1, objects=True, peaks=PeakSettings(rounds=1))
+    config = KeypointTransformerConfig(self_layers=1, objects=True, crop=64, peaks=PeakSettings(rounds=1))
     export_transformer(KeypointTransformer(config), folder / "keypoint_transformer.onnx", {})
     return folder
 

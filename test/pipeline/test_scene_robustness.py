@@ -76,7 +76,7 @@ class WildFinder:
     st.tuples(st.integers(1, 90), st.integers(1, 70)),
     st.booleans(),
 )
-@settings(max_examples=40)
+@settings(max_examples=20)
 def test_whatever_comes_a_scene_goes_out(
     shaped: bool, seed: int, scale: float, broken: float, size: tuple[int, int], mesh: bool
 ) -> None:
