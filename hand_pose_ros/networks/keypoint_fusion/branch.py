@@ -37,4 +37,5 @@ class Branch(nn.Module):
         features = self.decoder(encoded)
         if self.embed is not None:
             features = self.embed(features)
-        return self.heads(features), features, encoded[3].mean(dim=(2, 3))
+        # Votes and losses go over a map's pixels; convolutions leave its channels together.
+        return self.heads(features).contiguous(), features, encoded[3].mean(dim=(2, 3))
