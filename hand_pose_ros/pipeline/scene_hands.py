@@ -25,7 +25,7 @@ from hand_pose_ros.types import FloatArray, Frame, HandDetection
 # Hands of one side nearer than this are one; a change of side costs a followed hand as much as so far a move (m).
 OTHER_SIDE: Final = 0.08
 # Both hands of one look are two hands, however near: the limit for duplicates, as a part of the usual one.
-TOUCHING: Final = 0.4
+TOUCHING: Final = 0.5
 # Two deviations along a ray, of isotropic ones that are averaged over the axes.
 SLACK: Final = 2.0 * 3.0**0.5
 # How far a hand's distance strays from a steady motion (m/s, one deviation).
