@@ -18,7 +18,9 @@ HANDFORMER2T: Final = "handformer2t"
 KEYPOINT_TRANSFORMER: Final = "keypoint_transformer"
 HAND_SIDES: Final = "hand_sides"
 CROP: Final = 256  # pixels, of the networks of two hands
+# What is no folder of shards, by model.
 _SOURCES: Final = ("synthetic", "dexycb", "ho3d")
+_SCENES: Final = ("interhand", "h2o3d", "ho3d", "rhd")
 _SCENE: Final = "scene."
 
 
@@ -35,14 +37,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--data",
         nargs="+",
         required=True,
-        help="synthetic (rendered while training), dexycb, ho3d (kpt_fusion only), or folders of shards "
-        "(`hand_pose synth`)",
+        help="kpt_fusion: synthetic (rendered while training), dexycb, ho3d; networks of two hands: interhand, h2o3d, "
+        "ho3d, rhd; all: folders of shards (`hand_pose synth`)",
     )
     data.add_argument(
         "--validation", type=Path, help="shards of another seed; synthetic data renders its own where none are given"
     )
-    data.add_argument("--root", type=Path, help="folder of DexYCB or HO-3D")
-    data.add_argument("--split", default="", help="of DexYCB: s0 to s3 (default: s0); of HO-3D: train or train_all")
+    data.add_argument("--root", type=Path, help="folder of the data set")
+    data.add_argument(
+        "--split", default="", help="of DexYCB: s0 to s3 (default: s0); of the others as train or train_all"
+    )
     data.add_argument(
         "--validation-split", default="", help="default: the data set's own, or sequences held out; never a test split"
     )
@@ -182,15 +186,15 @@ def _settings(args: argparse.Namespace, started: float, steps: int) -> Any:
 
 
 def _check(args: argparse.Namespace) -> None:
-    source = args.data[0] if len(args.data) == 1 and args.data[0] in _SOURCES else None
+    known = {KPT_FUSION: _SOURCES, KEYPOINT_TRANSFORMER: _SCENES, HANDFORMER2T: _SCENES}.get(args.model, ())
+    source = args.data[0] if len(args.data) == 1 and args.data[0] in known else None
     if source is None:
         for folder in map(Path, args.data):
             if not folder.is_dir():
                 raise UsageError(
-                    f"{folder}: expected {', '.join(_SOURCES)} or a folder of shards; make them with `hand_pose synth`"
+                    f"{folder}: expected {', '.join([*known, 'a folder of shards'])} for {args.model}; shards are made "
+                    "with `hand_pose synth`"
                 )
-    elif args.model != KPT_FUSION:
-        raise UsageError(f"--data {source}: for the model {KPT_FUSION} only; {args.model} is trained on shards")
     if args.validation is not None and not args.validation.is_dir():
         raise UsageError(f"{args.validation}: expected a folder of shards; make them with `hand_pose synth`")
     if args.validation is None and source is None:
@@ -254,11 +258,10 @@ def _fusion(args: argparse.Namespace, started: float) -> Path:
 
 
 def _handformer2t(args: argparse.Namespace, started: float) -> Path:
-    """Any Handformer2T on shards of scenes."""
+    """Any Handformer2T on scenes."""
     training = load("hand_pose_ros.training.handformer2t_training")
     chosen = training.Handformer2TOptions(
-        data=tuple(Path(folder) for folder in args.data),
-        validation=args.validation,
+        data=_scene_data(args),
         size=args.size,
         crop=args.crop,
         recipe=args.recipe,
@@ -274,12 +277,23 @@ def _handformer2t(args: argparse.Namespace, started: float) -> Path:
     return path
 
 
+def _scene_data(args: argparse.Namespace) -> Any:
+    """What networks of two hands are trained on."""
+    return load("hand_pose_ros.training.scene_sources").SceneData(
+        data=tuple(args.data),
+        validation=args.validation,
+        root=args.root,
+        split=args.split,
+        validation_split=args.validation_split,
+        workers=args.workers or 0,
+    )
+
+
 def _transformer(args: argparse.Namespace, started: float) -> Path:
-    """Any Keypoint Transformer on shards of scenes."""
+    """Any Keypoint Transformer on scenes."""
     training = load("hand_pose_ros.training.keypoint_transformer_training")
     chosen = training.TransformerOptions(
-        data=tuple(Path(folder) for folder in args.data),
-        validation=args.validation,
+        data=_scene_data(args),
         config=training.network_config(
             size=args.size,
             decoder=args.decoder,

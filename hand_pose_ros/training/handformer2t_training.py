@@ -21,9 +21,10 @@ from hand_pose_ros.training.fabric import share_of, world_size
 from hand_pose_ros.training.handformer2t_losses import Handformer2TLossConfig
 from hand_pose_ros.training.handformer2t_module import Handformer2TModule
 from hand_pose_ros.training.optimisation import Schedule
-from hand_pose_ros.training.run import Data, RunSettings, train
+from hand_pose_ros.training.run import BatchSource, Data, RunSettings, train
 from hand_pose_ros.training.scene_crops import VALIDATION, SceneAugmentation, SceneBatch, scene_crops
-from hand_pose_ros.training.shards import Batch, ShardStream, refuse_same
+from hand_pose_ros.training.scene_sources import SceneData, open_sources
+from hand_pose_ros.training.shards import Batch
 
 SAMPLES: Final = 1_000_000  # unless told otherwise
 # Of stored scenes, what this network learns from.
@@ -91,8 +92,7 @@ class Handformer2TOptions:
     """What is trained, and on what.
 
     Attributes:
-        data: folders of shards of scenes.
-        validation: folder of validation shards.
+        data: what is trained on and measured on.
         size: of the network.
         crop: side of its crop in pixels; None: the preset's.
         recipe: "ours" or "paper".
@@ -103,8 +103,7 @@ class Handformer2TOptions:
         network: other fields of `Handformer2TConfig`.
     """
 
-    data: tuple[Path, ...]
-    validation: Path
+    data: SceneData
     size: str = "lite"
     crop: int | None = None
     recipe: str = "ours"
@@ -183,27 +182,25 @@ def run_handformer2t(options: Handformer2TOptions, settings: RunSettings) -> Pat
     if options.recipe not in PLANS:
         raise TrainingError(f"recipe: expected one of {', '.join(PLANS)}, got {options.recipe!r}")
     chosen, config = PLANS[options.recipe], network_config(options)
-    refuse_same(options.data, options.validation)
     size = options.batch_size or chosen.batch_size
-    training = ShardStream(options.data, share_of(size), settings.seed)
-    check = ShardStream(options.validation, share_of(size), settings.seed)
-    steps = _steps(options, chosen, size, training)
+    sources = open_sources(options.data, share_of(size), settings.seed)
+    steps = _steps(options, chosen, size, sources.batches_per_epoch)
     rate = chosen.learning_rate if options.learning_rate is None else options.learning_rate
     schedule = Schedule(steps, rate, chosen.weight_decay, falls=chosen.falls, fall=chosen.fall)
     module = Handformer2TModule(config, schedule, chosen.losses, decay=chosen.average)
     if options.encoder is not None and not (settings.resume and (settings.out / checkpoints.LAST).exists()):
-        _begin(module, options.encoder, check)
+        _begin(module, options.encoder, sources.validation)
     data = Data(
-        training,
-        check,
-        check.batches_per_epoch,
+        sources.training,
+        sources.validation,
+        sources.count,
         assembled(chosen.training, module.crop),
         assembled(chosen.validation, module.crop),
     )
     return train(module, data, dataclasses.replace(settings, steps=steps))
 
 
-def _begin(module: Handformer2TModule, weights: Path, scenes: ShardStream) -> None:
+def _begin(module: Handformer2TModule, weights: Path, scenes: BatchSource) -> None:
     network = cast(Handformer2T, module.network)
     _, raw = next(scenes.batches())
     pictures = assembled(VALIDATION, module.crop)(raw, np.random.default_rng(0)).rgb
@@ -212,10 +209,10 @@ def _begin(module: Handformer2TModule, weights: Path, scenes: ShardStream) -> No
     module.start_from(network.state_dict())
 
 
-def _steps(options: Handformer2TOptions, chosen: HandsPlan, batch_size: int, training: ShardStream) -> int:
+def _steps(options: Handformer2TOptions, chosen: HandsPlan, batch_size: int, batches_per_epoch: int) -> int:
     if options.steps:
         return options.steps
     epochs = options.epochs or (None if options.samples else chosen.epochs)
     if epochs:
-        return max(epochs * training.batches_per_epoch // world_size(), 1)
+        return max(epochs * batches_per_epoch // world_size(), 1)
     return max((options.samples or SAMPLES) // batch_size, 1)

@@ -26,9 +26,9 @@ from hand_pose_ros.training.fabric import share_of, world_size
 from hand_pose_ros.training.keypoint_transformer_losses import PUBLISHED_LOSSES, KeypointTransformerLossConfig
 from hand_pose_ros.training.keypoint_transformer_module import Course, KeypointTransformerModule
 from hand_pose_ros.training.optimisation import Schedule
-from hand_pose_ros.training.run import Data, RunSettings, train
+from hand_pose_ros.training.run import BatchSource, Data, RunSettings, train
 from hand_pose_ros.training.scene_crops import VALIDATION, SceneAugmentation, scene_crops
-from hand_pose_ros.training.shards import ShardStream, refuse_same
+from hand_pose_ros.training.scene_sources import SceneData, open_sources
 
 SAMPLES: Final = 1_000_000  # unless told otherwise
 
@@ -106,7 +106,7 @@ class TransformerOptions:
     """What is trained, and on what.
 
     Attributes:
-        data: folders of shards of scenes; validation: one of another seed.
+        data: what is trained on and measured on.
         config: the network.
         recipe: one of `PLANS`.
         batch_size, learning_rate, detector_steps, truth_steps: None: the recipe's.
@@ -115,8 +115,7 @@ class TransformerOptions:
         encoder: weights of Keypoint-Fusion whose colour encoder ours begins as (`encoder_start`).
     """
 
-    data: tuple[Path, ...]
-    validation: Path
+    data: SceneData
     config: KeypointTransformerConfig
     recipe: str = "ours"
     batch_size: int | None = None
@@ -179,10 +178,8 @@ def run_transformer(options: TransformerOptions, settings: RunSettings) -> Path:
         raise TrainingError(f"recipe: expected one of {', '.join(PLANS)}, got {options.recipe!r}")
     plan = PLANS[options.recipe]
     size = options.batch_size or plan.batch_size
-    refuse_same(options.data, options.validation)
-    training = ShardStream(list(options.data), share_of(size), settings.seed)
-    check = ShardStream(options.validation, share_of(size), settings.seed)
-    steps = _steps(options, plan, size, training)
+    sources = open_sources(options.data, share_of(size), settings.seed)
+    steps = _steps(options, plan, size, sources.batches_per_epoch)
     rate = plan.learning_rate if options.learning_rate is None else options.learning_rate
     module = KeypointTransformerModule(
         options.config,
@@ -196,18 +193,18 @@ def run_transformer(options: TransformerOptions, settings: RunSettings) -> Path:
         plan.average,
     )
     if options.encoder is not None and not (settings.resume and (settings.out / checkpoints.LAST).exists()):
-        _begin(module, options.encoder, check)
+        _begin(module, options.encoder, sources.validation)
     data = Data(
-        training,
-        check,
-        check.batches_per_epoch,
+        sources.training,
+        sources.validation,
+        sources.count,
         partial(scene_crops, augmentation=plan.training, size=options.config.crop),
         partial(scene_crops, augmentation=plan.validation, size=options.config.crop),
     )
     return train(module, data, dataclasses.replace(settings, steps=steps))
 
 
-def _begin(module: KeypointTransformerModule, weights: Path, scenes: ShardStream) -> None:
+def _begin(module: KeypointTransformerModule, weights: Path, scenes: BatchSource) -> None:
     network = module.transformer
     _, raw = next(scenes.batches())
     pictures = scene_crops(raw, np.random.default_rng(0), VALIDATION, network.config.crop).rgb
@@ -216,7 +213,7 @@ def _begin(module: KeypointTransformerModule, weights: Path, scenes: ShardStream
     module.start_from(network.state_dict())
 
 
-def _steps(options: TransformerOptions, plan: ScenePlan, batch_size: int, training: ShardStream) -> int:
+def _steps(options: TransformerOptions, plan: ScenePlan, batch_size: int, batches_per_epoch: int) -> int:
     if options.steps:
         return options.steps
     if options.samples:
@@ -224,4 +221,4 @@ def _steps(options: TransformerOptions, plan: ScenePlan, batch_size: int, traini
     epochs = options.epochs or plan.epochs
     if epochs is None:
         return max(SAMPLES // batch_size, 1)
-    return max(epochs * training.batches_per_epoch // world_size(), 1)
+    return max(epochs * batches_per_epoch // world_size(), 1)

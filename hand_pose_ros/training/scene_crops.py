@@ -117,7 +117,8 @@ def scene_crops(
     Args:
         batch: of shards of scenes (`datasets.synthetic.shards`): color (B, H, W, 3) uint8, intrinsics (B, 4), joints
             (B, 2, 21, 3), present (B, 2); optional valid (B, 2, 21), mano (B, 2, 58), and of an object all of mask
-            (B, H, W), object_present (B,), object_shape, object_extent, object_rotation and object_translation.
+            (B, H, W), object_present (B,), object_rotation, object_translation, and either object_shape and
+            object_extent, or object_box (B, 8, 3), object_symmetries (B, S, 3, 3) and object_weight (B,).
         rng: of all randomness.
         augmentation: how crops are varied.
         size: of the crops in pixels.
@@ -181,8 +182,8 @@ def _box(
     one: Batch = {name: batch[name][n : n + 1] for name in ("present", "joints", "valid") if name in batch}
     _, valid = _hands(one)
     points = [np.asarray(batch["joints"][n], dtype=np.float64)[valid[0]]]
-    if around_object and "object_extent" in batch and batch["object_present"][n]:
-        corners = _CORNERS * batch["object_extent"][n]
+    if around_object and "object_present" in batch and batch["object_present"][n]:
+        corners = batch["object_box"][n] if "object_box" in batch else _CORNERS * batch["object_extent"][n]
         points.append(corners @ batch["object_rotation"][n].T + batch["object_translation"][n])
     every = np.concatenate(points)
     every = every[every[:, 2] > _NEAREST]
@@ -213,14 +214,37 @@ def _poses(batch: Batch, views: list[_View]) -> dict[str, np.ndarray]:
     return {"pose": pose, "shape": shape}
 
 
-def _objects(batch: Batch, views: list[_View], size: int) -> dict[str, np.ndarray]:
-    """The object as the varied camera sees it. All shapes of `spec.Shape` are their own mirror images."""
-    if "object_extent" not in batch:
-        return {}
+class _Models(NamedTuple):
+    """Of each sample's object: box (B, 8, 3), symmetries (B, S, 3, 3), weight (B,); whether its mirror image is such an
+    object too."""
+
+    box: np.ndarray
+    symmetries: np.ndarray
+    weight: np.ndarray
+    mirrors: bool
+
+
+def _models(batch: Batch) -> _Models:
     there = np.array(batch["object_present"], dtype=bool)
+    if "object_box" in batch:
+        return _Models(
+            np.asarray(batch["object_box"]),
+            np.asarray(batch["object_symmetries"]),
+            there * batch["object_weight"],
+            False,
+        )
     kinds = [Shape(int(kind)) if here else Shape.BOX for kind, here in zip(batch["object_shape"], there, strict=True)]
     widths = np.array([_ALIKE[kind][1] for kind in kinds])
     symmetries = np.stack([_HALF_TURNS[list(_ALIKE[kind][0])] for kind in kinds])
+    return _Models(_CORNERS * (widths * batch["object_extent"])[:, None], symmetries, there.astype(float), True)
+
+
+def _objects(batch: Batch, views: list[_View], size: int) -> dict[str, np.ndarray]:
+    """The object as the varied camera sees it; in a mirror image its pose is unknown, unless it mirrors itself."""
+    if "object_present" not in batch:
+        return {}
+    models = _models(batch)
+    weight = np.array(models.weight, dtype=np.float64)
     rotation = np.array(batch["object_rotation"], dtype=np.float64)
     translation = np.array(batch["object_translation"], dtype=np.float64)
     side = size // MAP_STRIDE
@@ -231,17 +255,19 @@ def _objects(batch: Batch, views: list[_View], size: int) -> dict[str, np.ndarra
     for n, view in enumerate(views):
         if view.mirrored:
             rotation[n] *= _MIRROR[:, None] * _MIRROR
+            weight[n] *= models.mirrors
         rotation[n] = view.turn @ rotation[n]
         translation[n] = _seen(translation[n], view)
         mask = np.where(np.asarray(batch["mask"][n]) == Label.OBJECT, np.uint8(255), np.uint8(0))
         warped = cv2.warpAffine(mask, (to_map @ view.warp)[:2], (side, side))
         masks[n] = 255.0 * (warped > _MASK_LEVEL)
+    there = np.array(batch["object_present"], dtype=bool)
     return {
         "object_rotation": rotation,
         "object_translation": translation,
-        "object_box": _CORNERS * (widths * batch["object_extent"])[:, None],
-        "object_symmetries": symmetries,
-        "object_weight": there,
+        "object_box": models.box,
+        "object_symmetries": models.symmetries,
+        "object_weight": weight,
         "object_mask": masks * there[:, None, None],
     }
 

@@ -71,11 +71,12 @@ def test_keypoint_fusion_takes_any_data_and_network(tmp_path: Path, calls: list[
 @pytest.mark.parametrize(
     ("argv", "says"),
     [
-        (["nonsense"], "expected kpt_fusion or a recipe among hand_finder"),
+        (["nonsense"], "hand_finder, empty, got 'nonsense'"),
         (["empty"], "no shards"),
         (["hand_finder", "--samples", "0"], "at least 1"),
-        (["hand_finder", "--data", "/nowhere"], "/nowhere: expected synthetic, dexycb, ho3d or a folder"),
-        (["hand_finder", "--data", "dexycb"], "for the model kpt_fusion only"),
+        (["kpt_fusion", "--data", "/nowhere"], "/nowhere: expected synthetic, dexycb, ho3d, a folder of shards"),
+        (["hand_finder", "--data", "dexycb"], "dexycb: expected a folder of shards for hand_finder"),
+        (["keypoint_transformer", "--data", "dexycb"], "expected interhand, h2o3d, ho3d, rhd, a folder of shards"),
         (["kpt_fusion", "--learning-rate", "-1"], "above 0"),
         (["kpt_fusion", "--validation", "/nowhere"], "/nowhere: expected a folder of shards"),
     ],

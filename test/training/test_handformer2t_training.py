@@ -27,6 +27,7 @@ from hand_pose_ros.training.handformer2t_training import (  # noqa: E402
 )
 from hand_pose_ros.training.run import RunSettings  # noqa: E402
 from hand_pose_ros.training.scene_crops import SceneBatch  # noqa: E402
+from hand_pose_ros.training.scene_sources import SceneData  # noqa: E402
 
 CROP = 64
 NARROW = Widths(
@@ -86,7 +87,9 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
 
 
 def options(folders: tuple[Path, Path], **changes: object) -> Handformer2TOptions:
-    chosen = Handformer2TOptions((folders[0],), folders[1], batch_size=4, steps=2, network={"widths": NARROW})
+    chosen = Handformer2TOptions(
+        SceneData((str(folders[0]),), folders[1]), batch_size=4, steps=2, network={"widths": NARROW}
+    )
     return dataclasses.replace(chosen, **changes)  # type: ignore[arg-type]
 
 
@@ -165,7 +168,7 @@ def test_what_cannot_be_trained_is_refused(
 
 def test_a_smaller_crop_costs_no_parameters() -> None:
     def config(crop: int | None) -> object:
-        return network_config(Handformer2TOptions((Path(),), Path(), crop=crop)).network_widths
+        return network_config(Handformer2TOptions(SceneData(("",)), crop=crop)).network_widths
 
     assert config(None) == PRESETS["lite"]
     assert config(128) == dataclasses.replace(PRESETS["lite"], crop=128)

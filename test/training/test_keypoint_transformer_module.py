@@ -32,6 +32,7 @@ from hand_pose_ros.training.keypoint_transformer_training import (  # noqa: E402
 from hand_pose_ros.training.optimisation import Schedule  # noqa: E402
 from hand_pose_ros.training.run import RunSettings  # noqa: E402
 from hand_pose_ros.training.scene_crops import VALIDATION, SceneBatch, scene_crops  # noqa: E402
+from hand_pose_ros.training.scene_sources import SceneData  # noqa: E402
 
 # Sixteen channels at least: with fewer, torch 2.13's channels-last convolutions crash on some CPUs.
 TINY = dataclasses.replace(
@@ -162,7 +163,8 @@ def _options(tmp_path: Path, **given: Any) -> TransformerOptions:
         if not (tmp_path / name).exists():
             write_toy_scenes(tmp_path / name, 4, seed)
     common: dict[str, Any] = {"config": CONFIG, "batch_size": 2, "steps": 3}
-    return TransformerOptions((tmp_path / "train",), tmp_path / "val", **{**common, **given})
+    data = SceneData((str(tmp_path / "train"),), tmp_path / "val")
+    return TransformerOptions(data, **{**common, **given})
 
 
 @pytest.mark.parametrize("recipe", ["ours", "interhand", "objects"])
