@@ -14,8 +14,6 @@ from torch import Tensor
 from hand_pose_ros.networks.keypoint_fusion.config import BACKGROUND, KERNEL
 from hand_pose_ros.skeleton import NUM_JOINTS
 
-VECTORS = slice(0, 3 * NUM_JOINTS)
-CLOSENESS = slice(3 * NUM_JOINTS, 4 * NUM_JOINTS)
 WEIGHTS = slice(4 * NUM_JOINTS, 5 * NUM_JOINTS)
 TARGET_CHANNELS = 4 * NUM_JOINTS
 
@@ -42,9 +40,11 @@ def read_out(maps: Tensor, depth_small: Tensor, grid: Tensor, mask_depth: bool =
     batch, _, size, _ = maps.shape
     pixels = size * size
     mask = foreground(depth_small)
-    vectors = maps[:, VECTORS].reshape(batch, NUM_JOINTS, 3, pixels)
-    reach = KERNEL * (1 - maps[:, CLOSENESS].reshape(batch, NUM_JOINTS, pixels) * mask)
-    logits = maps[:, WEIGHTS].reshape(batch, NUM_JOINTS, pixels) * mask - 1e8 * (1 - mask)
+    # Split, not sliced: the gradient of a slice is a whole map of zeros about it.
+    vectors, closeness, logits = torch.split(maps.flatten(2), [3 * NUM_JOINTS, NUM_JOINTS, NUM_JOINTS], dim=1)
+    vectors = vectors.reshape(batch, NUM_JOINTS, 3, pixels)
+    reach = KERNEL * (1 - closeness * mask)
+    logits = logits * mask - 1e8 * (1 - mask)
     weights = torch.softmax(logits, dim=2)
     depth = depth_small.flatten(2) * mask if mask_depth else depth_small.flatten(2)
     origin = torch.cat((grid.t()[None].expand(batch, 2, pixels), depth), dim=1)
