@@ -4,7 +4,8 @@
     python -m benchmarks.training --size lite --batch-size 256 --accelerator gpu --precision bf16-mixed --workers 14
 
 draw: what chance decides, and copying (one thread). crop: cutting and varying crops on the device. step: optimiser
-steps on one batch again and again. rendered: the whole training on synthetic data, rendered meanwhile; the first steps,
+steps on one batch again and again; step_cpu: the same per second of this process's CPU time, which holds on a busy
+machine too. rendered: the whole training on synthetic data, rendered meanwhile; the first steps,
 in which workers start, are not counted.
 """
 
@@ -41,13 +42,13 @@ DRAWN = 16  # distinct crops that the parts are measured on
 class Timed(KeypointFusionModule):
     """Notes when its steps begin."""
 
-    began: list[float]
+    began: list[tuple[float, float]]  # wall and CPU time
 
     def forward(self, batch: Any) -> dict[str, torch.Tensor]:
         """See `AveragedModule`."""
         if batch.rgb.device.type == "cuda":
             torch.cuda.synchronize()
-        self.began.append(time.perf_counter())
+        self.began.append((time.perf_counter(), time.process_time()))
         return super().forward(batch)
 
 
@@ -79,9 +80,10 @@ def main() -> None:
     chosen = plan("ours", "synthetic")
     batch = drawn(options.batch_size)
     device = torch.device("cpu" if options.accelerator == "cpu" or not torch.cuda.is_available() else "cuda")
-    figures = {**parts(batch, chosen, device), "step": trained(Repeated(batch), batch, chosen, options)}
+    figures = parts(batch, chosen, device)
+    figures["step"], figures["step_cpu"] = trained(Repeated(batch), batch, chosen, options)
     with CropStream(SyntheticConfig(), 0, options.workers, options.batch_size) as stream:
-        figures["rendered"] = trained(stream, batch, chosen, options)
+        figures["rendered"], _ = trained(stream, batch, chosen, options)
     print(f"{options.size}, batch {options.batch_size}, {options.threads} threads, {device}, {options.precision}")
     for name, value in figures.items():
         print(f"{name:10} {value:9.1f} samples/s")
@@ -122,8 +124,8 @@ def seconds(action: Callable[[], object]) -> float:
     return float(np.median(times))
 
 
-def trained(source: BatchSource, batch: Batch, chosen: Plan, options: argparse.Namespace) -> float:
-    """Samples per second of a training on this source, the first steps left out."""
+def trained(source: BatchSource, batch: Batch, chosen: Plan, options: argparse.Namespace) -> tuple[float, float]:
+    """Samples per second, of the clock and of CPU time, of a training on this source, the first steps left out."""
     steps = options.steps + WARM_UP + 1
     module = Timed(network_config(FusionOptions(("synthetic",), size=options.size)), chosen.schedule(steps))
     module.began = []
@@ -141,7 +143,8 @@ def trained(source: BatchSource, batch: Batch, chosen: Plan, options: argparse.N
         )
         train(module, data, settings)
     counted = list(islice(module.began, WARM_UP, None))
-    return float(options.batch_size) * (len(counted) - 1) / (counted[-1] - counted[0])
+    samples = float(options.batch_size) * (len(counted) - 1)
+    return samples / (counted[-1][0] - counted[0][0]), samples / (counted[-1][1] - counted[0][1])
 
 
 if __name__ == "__main__":
