@@ -46,6 +46,7 @@ class ScenePlan:
         average: decay of the averaged weights; 0: the weights themselves.
         epochs: passes over the data; None: as many samples as are asked for.
         detector_part: of the steps, in which the maps alone are learnt; truth_part: after them, on true keypoints.
+        identity: weight of the identities' loss (published: 1).
         training, validation: how crops are varied.
     """
 
@@ -59,6 +60,7 @@ class ScenePlan:
     epochs: int | None
     detector_part: float
     truth_part: float
+    identity: float
     training: SceneAugmentation
     validation: SceneAugmentation
 
@@ -75,6 +77,7 @@ def _published(epochs: int, truth_epochs: int, around_object: bool) -> ScenePlan
         epochs=epochs,
         detector_part=0.0,
         truth_part=truth_epochs / epochs,
+        identity=1.0,
         training=SceneAugmentation(around_object=around_object),
         validation=dataclasses.replace(VALIDATION, around_object=around_object),
     )
@@ -84,7 +87,7 @@ PLANS: Final[Mapping[str, ScenePlan]] = {
     "ours": ScenePlan(
         batch_size=16,
         learning_rate=1e-3,
-        image_rate=1.0,
+        image_rate=1.5,
         falls=(),
         warmup=100,
         decay_all=False,
@@ -92,6 +95,8 @@ PLANS: Final[Mapping[str, ScenePlan]] = {
         epochs=None,
         detector_part=0.1,
         truth_part=0.2,
+        # Everything else stands on knowing which keypoint is which.
+        identity=5.0,
         # A robot's window comes from a track or a finder: displaced and of another size; hands are seldom upside down.
         training=SceneAugmentation(shift=0.12, scale=0.2, roll_part=0.8, roll_std=0.4, color_noise=0.03),
         validation=VALIDATION,
@@ -163,9 +168,10 @@ def trained(checkpoint: Path) -> KeypointTransformer:
     return cast(KeypointTransformer, module.average.network)
 
 
-def losses_of(config: KeypointTransformerConfig) -> KeypointTransformerLossConfig:
-    """The published weights; with the published code's rules for its own variant."""
-    return PUBLISHED_LOSSES if config.variant == "authors" else KeypointTransformerLossConfig()
+def losses_of(config: KeypointTransformerConfig, identity: float = 1.0) -> KeypointTransformerLossConfig:
+    """The published weights, but for the identities'; with the published code's rules for its own variant."""
+    rules = PUBLISHED_LOSSES if config.variant == "authors" else KeypointTransformerLossConfig()
+    return dataclasses.replace(rules, weights={**rules.weights, "identity": identity})
 
 
 def run_transformer(options: TransformerOptions, settings: RunSettings) -> Path:
@@ -184,7 +190,7 @@ def run_transformer(options: TransformerOptions, settings: RunSettings) -> Path:
     module = KeypointTransformerModule(
         options.config,
         Schedule(steps, rate, warmup=plan.warmup, falls=plan.falls, decay_all=plan.decay_all),
-        losses_of(options.config),
+        losses_of(options.config, plan.identity),
         Course(
             round(plan.detector_part * steps) if options.detector_steps is None else options.detector_steps,
             round(plan.truth_part * steps) if options.truth_steps is None else options.truth_steps,

@@ -20,6 +20,11 @@ class MLP(nn.Module):
         self.layers = nn.ModuleList(nn.Linear(inputs, outputs) for inputs, outputs in pairwise(widths))
         self.last_relu = last_relu
 
+    @property
+    def linear_layers(self) -> list[nn.Linear]:
+        """The layers in their order."""
+        return [layer for layer in self.layers if isinstance(layer, nn.Linear)]
+
     def forward(self, features: Tensor) -> Tensor:
         """(..., widths[0]) -> (..., widths[-1])."""
         for number, layer in enumerate(self.layers, start=1):

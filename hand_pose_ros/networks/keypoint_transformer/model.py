@@ -154,3 +154,21 @@ def _initialise(network: KeypointTransformer) -> None:
         for parameter in part.parameters():
             if parameter.dim() > 1:
                 nn.init.xavier_uniform_(parameter)
+    if not network.authors:
+        _initialise_mlps(network)
+
+
+def _initialise_mlps(network: KeypointTransformer) -> None:
+    """So that a token's appearance is as large as its position code from the first step on, and answers begin near zero
+    (torch's own values make the one a tenth of the other, and joints of 10 cm); the rotation begins as the identity."""
+    heads = [head for head in network.heads.children() if isinstance(head, MLP)]
+    tokens = [token for token in (network.hand_token, network.object_token) if token is not None]
+    for mlp in (*tokens, network.identity, *heads):
+        for layer in mlp.linear_layers:
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            nn.init.zeros_(layer.bias)
+    for mlp in (network.identity, *heads):
+        nn.init.normal_(mlp.linear_layers[-1].weight, std=0.01)
+    if network.heads.object_rotation is not None:
+        with torch.no_grad():
+            network.heads.object_rotation.linear_layers[-1].bias.copy_(torch.tensor([1.0, 0, 0, 0, 1, 0]))
