@@ -75,6 +75,10 @@ def test_a_hand_eight_millimetres_under_the_skin(benchmark: ModuleType, shared_d
     assert figures["mean depth offset, + is deeper (mm)"] == pytest.approx(8.0, abs=1e-3)
     assert figures["mean distance across the view (mm)"] == pytest.approx(0.0, abs=1e-3)
     assert figures["root-relative (mm)"] == pytest.approx(0.0, abs=1e-3)
+    assert figures["hands with all joints within 30 mm"] == 14
+    (wrist, *_) = benchmark.joint_table(outcomes).rows
+    assert wrist[0] == "wrist"
+    assert wrist[1:] == pytest.approx((8.0, 8.0, 8.0, 0.0), abs=1e-3)
     text = benchmark.make_report(outcomes, outcomes, {}).text()
     assert "hand found at its place" in text
     assert benchmark.contact_sheet(outcomes).shape == (5 * benchmark.TILE, 5 * benchmark.TILE, 3)
