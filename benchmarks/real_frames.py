@@ -285,7 +285,8 @@ def make_report(outcomes: Sequence[Outcome], told: Sequence[Outcome], about: dic
     )
     notes = (
         "The reference marks the skin; joint centres lie 5 to 12 mm under it, so a perfect estimate would be about "
-        "8 mm away. Its wrist and the thumb's base lie some 25 mm nearer the fingers than the joints of hand models do.",
+        "8 mm away.",
+        "Its wrist and the thumb's base lie some 25 mm nearer the fingers than the joints of hand models do.",
     )
     data = {"about": about, "good": good, "good_and_doubtful": everything, "good_place_given": pose_alone}
     return Report("Real frames", tables, data, notes)
