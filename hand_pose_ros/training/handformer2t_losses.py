@@ -14,7 +14,7 @@ from hand_pose_ros.networks.handformer2t.output import Handformer2TOutput
 from hand_pose_ros.skeleton import BONES
 from hand_pose_ros.training.handformer2t_flow import DIMENSIONS, RealNVP
 
-RleForm = Literal["density", "literal", "public"]
+RleForm = Literal["density", "literal", "public", "laplace"]
 # Of the median squared distance that sets the kernel's width.
 _SMALLEST_WIDTH: Final = 1e-6
 
@@ -25,24 +25,29 @@ class Handformer2TLossConfig:
 
     Attributes:
         rle_form: "density" is the logarithm of a density in three dimensions; "literal" Eq. 18 as printed, with one
-            log u in place of three; "public" what the published code of residual log-likelihood estimation computes.
+            log u in place of three; "public" what the published code of residual log-likelihood estimation computes;
+            "laplace" has no flow: u then is the scale of the error, which a flow can take over (docs/handformer2t.md).
+        direct: weight of the mean absolute error in the pose's units, of all stages (ours).
         mmd: weight of the maximum mean discrepancy of the coarse poses (Eq. 20).
         mmd_until: share of the training after which that weight has fallen linearly to 0; None keeps it (paper). The
             fact sheet's toy experiment learns faster without the term.
         bones: weight of the error of bone lengths in the pose's units (ours).
+        maps: weight of the auxiliary task of `handformer2t_maps` (ours).
         presence, relative_depth: weights of the two optional heads, where the network has them.
     """
 
     rle_form: RleForm = "density"
+    direct: float = 0.0
     mmd: float = 10.0
     mmd_until: float | None = None
     bones: float = 0.0
+    maps: float = 0.0
     presence: float = 1.0
     relative_depth: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.rle_form not in ("density", "literal", "public"):
-            raise ValueError(f"rle_form: expected 'density', 'literal' or 'public', got {self.rle_form!r}")
+        if self.rle_form not in ("density", "literal", "public", "laplace"):
+            raise ValueError(f"rle_form: expected 'density', 'literal', 'public' or 'laplace', got {self.rle_form!r}")
         if self.mmd_until is not None and not 0 < self.mmd_until <= 1:
             raise ValueError(f"mmd_until: expected a share of the training in (0, 1], got {self.mmd_until}")
 
@@ -76,7 +81,8 @@ class Handformer2TLoss(nn.Module):
     def __init__(self, stages: int, config: Handformer2TLossConfig | None = None) -> None:
         super().__init__()
         self.config = Handformer2TLossConfig() if config is None else config
-        self.flows = nn.ModuleList(RealNVP() for _ in range(stages))
+        self.stages = stages
+        self.flows = nn.ModuleList(RealNVP() for _ in range(0 if self.config.rle_form == "laplace" else stages))
 
     def forward(
         self, output: Handformer2TOutput, targets: Handformer2TTargets, progress: float = 0.0
@@ -88,8 +94,8 @@ class Handformer2TLoss(nn.Module):
         Raises:
             ValueError: the output has another number of stages.
         """
-        if len(output.poses) != len(self.flows):
-            raise ValueError(f"expected {len(self.flows)} stages, one per flow, got {len(output.poses)}")
+        if len(output.poses) != self.stages:
+            raise ValueError(f"expected {self.stages} stages, one per flow, got {len(output.poses)}")
         with torch.autocast(output.poses.device.type, enabled=False):
             terms = self._terms(
                 _single(output),
@@ -102,8 +108,11 @@ class Handformer2TLoss(nn.Module):
         config, valid = self.config, targets.joint_valid
         terms = {}
         for index, (pose, scale) in enumerate(zip(output.poses, output.scales, strict=True)):
-            log_likelihood = rle(pose, scale, targets.poses, valid, self.flows[index], config.rle_form)
+            flow = self.flows[index] if self.flows else None
+            log_likelihood = rle(pose, scale, targets.poses, valid, flow, config.rle_form)
             terms[f"rle_{index + 1}"] = _valid_mean(log_likelihood, valid)
+        if config.direct > 0:
+            terms["direct"] = config.direct * absolute_error(output.poses, targets.poses, valid)
         weight = config.mmd * mmd_share(progress, config.mmd_until)
         if weight > 0:
             terms["mmd"] = weight * mmd(output.poses[0], targets.poses, valid)
@@ -131,15 +140,17 @@ def _single(output: Handformer2TOutput) -> Handformer2TOutput:
     )
 
 
-def rle(pose: Tensor, scale: Tensor, truth: Tensor, valid: Tensor, flow: nn.Module, form: RleForm) -> Tensor:
+def rle(pose: Tensor, scale: Tensor, truth: Tensor, valid: Tensor, flow: nn.Module | None, form: RleForm) -> Tensor:
     """Minus log likelihood (...) per joint: Laplace times flow of the scaled error (Eqs. 18, 19). May be negative.
 
     pose, truth (..., 3), scale u, valid (...). The density's normaliser is left out, as the public code does. Where a
-    joint is not valid its truth is not read, and there is no gradient.
+    joint is not valid its truth is not read, and there is no gradient. Without a flow: the Laplace density alone.
     """
     known = valid > 0
     error = torch.where(known[..., None], truth - pose, 0.0) / scale[..., None]
     distance, log_scale = error.abs().sum(dim=-1), scale.log()
+    if flow is None:
+        return torch.where(known, distance + DIMENSIONS * (math.log(2) + log_scale), 0.0)
     # A third of a step's time is the flows': what is not known is not sent through them.
     log_flow = torch.zeros_like(distance).masked_scatter(known, flow(error[known]))
     if form == "public":
@@ -175,6 +186,12 @@ def mmd(pose: Tensor, truth: Tensor, valid: Tensor) -> Tensor:
 def mmd_share(progress: float, until: float | None) -> float:
     """What is left of the weight of `mmd` at this share of the training."""
     return 1.0 if until is None else max(0.0, 1.0 - progress / until)
+
+
+def absolute_error(poses: Tensor, truth: Tensor, valid: Tensor) -> Tensor:
+    """Mean absolute error of a coordinate: poses (N, B, 2, 21, 3), truth (B, 2, 21, 3), valid (B, 2, 21)."""
+    error = torch.where(valid[..., None] > 0, truth - poses, 0.0).abs().mean(dim=-1)
+    return _valid_mean(error, valid.expand_as(error))
 
 
 def bone_error(poses: Tensor, truth: Tensor, valid: Tensor) -> Tensor:

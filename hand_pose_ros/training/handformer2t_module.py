@@ -18,6 +18,7 @@ from hand_pose_ros.training.handformer2t_losses import (
     Handformer2TLossConfig,
     Handformer2TTargets,
 )
+from hand_pose_ros.training.handformer2t_maps import JointMaps, map_loss
 from hand_pose_ros.training.optimisation import AveragedModule, Measured, Schedule
 from hand_pose_ros.training.scene_crops import SceneBatch
 
@@ -47,6 +48,8 @@ class Handformer2TModule(AveragedModule):
     ) -> None:
         super().__init__(Handformer2T(config), schedule, compile_network, decay)
         self.losses = Handformer2TLoss(config.stages, losses)
+        backbone = config.network_widths.backbone
+        self.maps = JointMaps(backbone[1:]) if self.losses.config.maps > 0 else None
 
     @property
     def crop(self) -> int:
@@ -64,14 +67,25 @@ class Handformer2TModule(AveragedModule):
     def optimizer(self) -> torch.optim.Optimizer:
         """AdamW over network and flows; norms, biases and flows are not decayed."""
         optimizer = super().optimizer()
-        optimizer.add_param_group({"params": list(self.losses.parameters()), "weight_decay": 0.0})
+        beside = [*self.losses.parameters(), *(self.maps.parameters() if self.maps is not None else ())]
+        if beside:
+            optimizer.add_param_group({"params": beside, "weight_decay": 0.0})
         return optimizer
 
     def loss(self, batch: SceneBatch) -> dict[str, Tensor]:
         """All terms."""
-        output = self.run(batch.rgb.contiguous(memory_format=torch.channels_last))
+        image = batch.rgb.contiguous(memory_format=torch.channels_last)
         progress = self.global_step / max(self.schedule.steps, 1)
-        terms: dict[str, Tensor] = self.losses(output, targets_of(batch, self.crop), progress)
+        targets = targets_of(batch, self.crop)
+        if self.maps is None:
+            terms: dict[str, Tensor] = self.losses(self.run(image), targets, progress)
+            return terms
+        network = cast(Handformer2T, self.network)
+        levels = network.levels(image)
+        terms = self.losses(network.read(levels), targets, progress)
+        maps = map_loss(self.maps(levels[1:]), batch.uv, batch.valid, self.crop)
+        terms["maps"] = self.losses.config.maps * maps
+        terms["total"] = terms["total"] + terms["maps"]
         return terms
 
     @torch.no_grad()

@@ -239,3 +239,17 @@ def test_bone_error_is_that_of_lengths() -> None:
 def test_impossible_settings_are_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(changes))):
         Handformer2TLossConfig(**changes)
+
+
+def test_without_a_flow_the_best_scale_is_the_errors_own() -> None:
+    """A Laplace density per coordinate: u is the mean absolute error."""
+    error = torch.distributions.Laplace(0.0, 0.05).sample((4000, 3))
+    valid = torch.ones(4000)
+    scales = torch.tensor([0.03, 0.05, 0.08])
+    values = [
+        rle(torch.zeros(4000, 3), scale.expand(4000), error, valid, None, "laplace").mean().item() for scale in scales
+    ]
+    assert min(values) == values[1]
+    density = torch.distributions.Laplace(0.0, 0.05).log_prob(error).sum(dim=-1)
+    assert values[1] == pytest.approx(-float(density.mean()), rel=1e-4)
+    assert not Handformer2TLoss(3, Handformer2TLossConfig(rle_form="laplace")).flows

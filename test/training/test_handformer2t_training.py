@@ -135,19 +135,24 @@ def test_the_papers_rate_falls_at_shares_of_the_training() -> None:
     assert [schedule.factor(step) for step in (0, 799, 800, 1700, 2500)] == [1.0, 1.0, 0.25, 0.0625, 0.25**3]
 
 
-@pytest.mark.parametrize("precision", ["32", "bf16-mixed"])
-def test_a_training_runs_resumes_and_is_read_back(folders: tuple[Path, Path], tmp_path: Path, precision: str) -> None:
+@pytest.mark.parametrize(("recipe", "precision"), [("paper", "32"), ("ours", "bf16-mixed")])
+def test_a_training_runs_resumes_and_is_read_back(
+    folders: tuple[Path, Path], tmp_path: Path, recipe: str, precision: str
+) -> None:
     out = tmp_path / "run"
-    before = checkpoints.read(run_handformer2t(options(folders), settings(out, precision=precision)))["state_dict"]
-    path = run_handformer2t(options(folders, steps=3), settings(out, precision=precision, resume=True))
+    before = checkpoints.read(run_handformer2t(options(folders, recipe=recipe), settings(out, precision=precision)))[
+        "state_dict"
+    ]
+    path = run_handformer2t(options(folders, recipe=recipe, steps=3), settings(out, precision=precision, resume=True))
     state = checkpoints.read(path)
     assert state["global_step"] == 3
-    # Flows learn along, and stay out of the network.
-    flows = [name for name in before if name.startswith("losses.flows") and name.endswith("weight")]
-    assert any(not torch.equal(before[name], state["state_dict"][name]) for name in flows)
+    # What helps training learns along, and stays out of the network.
+    part = "losses.flows" if recipe == "paper" else "maps."
+    beside = [name for name in before if name.startswith(part) and name.endswith("weight")]
+    assert any(not torch.equal(before[name], state["state_dict"][name]) for name in beside)
     network = trained(path)
     assert network.config.widths == NARROW
-    assert not any("flow" in name for name, _ in network.named_parameters())
+    assert not any("flow" in name or "maps" in name for name, _ in network.named_parameters())
 
 
 @pytest.mark.parametrize(

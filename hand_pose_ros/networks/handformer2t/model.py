@@ -185,8 +185,16 @@ class Handformer2T(nn.Module):
         Raises:
             ValueError: the image has another size: the drawn elements would be others.
         """
+        return self.read(self.levels(image))
+
+    def levels(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The encoder's maps of strides 4, 8, 16 and 32. Raises `ValueError`, see `forward`."""
         self._check_size(image)
-        levels = self.backbone((image - self.mean) / self.deviation)
+        levels: tuple[Tensor, Tensor, Tensor, Tensor] = self.backbone((image - self.mean) / self.deviation)
+        return levels
+
+    def read(self, levels: tuple[Tensor, Tensor, Tensor, Tensor]) -> Handformer2TOutput:
+        """Both hands from the encoder's maps."""
         stages: list[Prediction] = [self.coarse(levels[3])]
         for index, refiner in enumerate(self.refiners, start=1):
             stages.append(refiner(levels[3 - index], stages[-1].pose))
