@@ -56,7 +56,10 @@ def find_model(name: str) -> Path:
     if name not in models:
         known = ", ".join(sorted(models)) or "none"
         searched = ", ".join(map(str, model_folders())) or "no folder"
-        raise EngineError(f"model: expected a path to an .onnx file or one of: {known}; got {name!r} (in {searched})")
+        raise EngineError(
+            f"model: expected a path to an .onnx file or one of: {known}; got {name!r} (in {searched}); "
+            "`hand_pose export` makes models of trained weights and of the papers' published ones"
+        )
     verify(models[name])
     return models[name]
 
