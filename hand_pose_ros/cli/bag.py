@@ -12,7 +12,7 @@ from typing import Any
 from tqdm import tqdm
 
 from hand_pose_ros.cli.errors import UsageError
-from hand_pose_ros.cli.outputs import OverlayRecorder, save_curves
+from hand_pose_ros.cli.outputs import OverlayRecorder, output_folder, save_curves
 from hand_pose_ros.cli.settings import add_settings, settings
 from hand_pose_ros.config import NodeConfig, flatten
 from hand_pose_ros.evaluation.recording import (
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     config = settings(args)
     if args.pictures < 0 or (args.max_frames is not None and args.max_frames < 1):
         raise UsageError("--pictures: expected 0 or more; --max-frames: expected 1 or more")
-    out = args.out or Path("out") / args.bag.stem
+    out = output_folder(args.out or Path("out") / args.bag.stem)
     topics = BagTopics(args.color, args.depth, args.camera_info, args.truth)
     tolerance_ns = round(config.sync.tolerance_ms * 1e6)
     with BagReader(args.bag, topics, intrinsics=_intrinsics(args), tolerance_ns=tolerance_ns) as reader:

@@ -10,7 +10,7 @@ from typing import Any
 from tqdm import tqdm
 
 from hand_pose_ros.cli.errors import UsageError
-from hand_pose_ros.cli.outputs import save_picture
+from hand_pose_ros.cli.outputs import output_folder, save_picture
 from hand_pose_ros.cli.settings import add_settings, settings
 from hand_pose_ros.evaluation.report import Table
 from hand_pose_ros.pipeline.hand_models import load_hand_models
@@ -53,6 +53,7 @@ def run(args: argparse.Namespace) -> int:
     pairs = _pairs(args.color, args.depth)
     if args.depth_unit <= 0:
         raise UsageError(f"--depth-unit: expected metres per unit above 0, got {args.depth_unit}")
+    output_folder(args.out)
     joint = None if args.inside is None else parse_joint(args.inside)
     pipeline = Pipeline(settings(args).pipeline)
     inside = None if joint is None else open_inside(pipeline.config)

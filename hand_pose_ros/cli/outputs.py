@@ -9,6 +9,7 @@ from typing import Final
 import cv2
 import numpy as np
 
+from hand_pose_ros.cli.errors import UsageError
 from hand_pose_ros.evaluation.accuracy import Accuracy
 from hand_pose_ros.evaluation.calibration import Calibration
 from hand_pose_ros.types import ByteArray, Frame, Scene
@@ -20,6 +21,19 @@ from hand_pose_ros.visualization.video import VideoWriter
 
 # A film wider than this is scaled down.
 FILM_WIDTH: Final = 1280
+
+
+def output_folder(path: Path) -> Path:
+    """The folder `path`, made if it is not there: before the work, not after it.
+
+    Raises:
+        UsageError: it is a file, or lies below one.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise UsageError(f"--out: expected a folder, {path} is a file or lies below one; name another") from error
+    return path
 
 
 def save_picture(path: Path, picture: ByteArray) -> None:

@@ -83,3 +83,13 @@ def test_fewer_frames_no_film_no_truth(
     assert report["frames"] == 3
     assert report["accuracy"] is None
     assert not list((tmp_path / "o").glob("overlay*"))
+
+
+@pytest.mark.parametrize("below", ["", "deeper"])
+def test_an_output_that_is_a_file_is_refused_before_the_work(
+    tmp_path: Path, recording: Path, capsys: pytest.CaptureFixture[str], below: str
+) -> None:
+    (tmp_path / "taken").write_text("mine")
+    assert main(["bag", str(recording), "--out", str(tmp_path / "taken" / below)]) == 2
+    assert "expected a folder" in capsys.readouterr().err
+    assert (tmp_path / "taken").read_text() == "mine"
