@@ -54,7 +54,7 @@ class FinderConfig:
         "where it is told from outside.",
     )
     threshold: float = option(
-        0.3, "Score from which a peak is taken for a hand.", minimum=0.0, maximum=1.0, dynamic=True
+        0.28, "Score from which a peak is taken for a hand.", minimum=0.0, maximum=1.0, dynamic=True
     )
     period: int = option(
         5,
@@ -227,8 +227,8 @@ class TopicConfig:
     camera_info: str = option("/camera/camera/color/camera_info", "Camera info topic of the colour image.")
     hand_boxes: str = option(
         "",
-        "Topic with boxes of hands from another detector (vision_msgs/Detection2DArray, in pixels of the colour image); "
-        "empty for none. All its detections count; left or right in a class name tells the side.",
+        "Topic with boxes of hands from another detector (vision_msgs/Detection2DArray, in pixels of the colour "
+        "image); empty for none. All its detections count; left or right in a class name tells the side.",
     )
     color_transport: str = option(
         "raw", "raw subscribes to the topic, compressed to its /compressed companion.", choices=("raw", "compressed")

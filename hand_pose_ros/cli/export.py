@@ -34,6 +34,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--check", type=Path, help="checkpoint or weights of hand_check: it then tells score and side (pose networks)"
     )
     parser.add_argument(
+        "--blend",
+        nargs=2,
+        metavar=("FILE.pt", "SHARE"),
+        help="move the weights by this share (0 to 1) towards those a training went on from (hand_finder)",
+    )
+    parser.add_argument(
         "--save-weights", type=Path, metavar="FILE.pt", help="also the averaged weights, for `hand_pose train --init`"
     )
     parser.add_argument(
@@ -74,6 +80,8 @@ def run(args: argparse.Namespace) -> int:
         else:
             module = recipes.recipe(args.recipe, recipes.Schedule(steps=1)).module
             network = training.load_averaged(module, args.checkpoint)
+        if args.blend is not None:
+            _blend(network, *args.blend)
         check = _check(args.check)
         stream = shards.ShardStream(args.validation, recipes.batch_size(args.recipe), 0) if args.validation else None
     except load("hand_pose_ros.training.errors").TrainingError as error:
@@ -91,6 +99,17 @@ def run(args: argparse.Namespace) -> int:
         print(facts("Validation", figures).text() + "\n")
     print(f"{args.out}: {args.out.stat().st_size / 1e6:.1f} MB; card: {args.out.with_suffix('.md')}")
     return 0
+
+
+def _blend(network: Any, file: str, share: str) -> None:
+    """Part of the way to the weights of a file."""
+    if not Path(file).is_file():
+        raise UsageError(f"--blend {file}: no such file; `hand_pose export --save-weights` writes one")
+    other = load("torch").load(file, map_location="cpu", weights_only=True)
+    try:
+        load("hand_pose_ros.training.average").blend(network, other, float(share))
+    except ValueError as error:
+        raise UsageError(f"--blend {file} {share}: {error}") from error
 
 
 def _handformer2t(args: argparse.Namespace) -> int:

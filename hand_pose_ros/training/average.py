@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 class WeightAverage(nn.Module):
@@ -33,3 +34,27 @@ class WeightAverage(nn.Module):
             else:
                 average.copy_(current)
         torch._foreach_lerp_(averages, currents, rate)
+
+
+@torch.no_grad()
+def blend(network: nn.Module, other: Mapping[str, Tensor], share: float) -> None:
+    """Move a network's weights by `share` (0..1) of the way to others, in place (Wortsman et al. 2022, WiSE-FT).
+
+    For a network that went on from `other` to new data: between the two, what was learnt anew is mostly kept and what
+    was known before mostly not lost.
+
+    Raises:
+        ValueError: other names or shapes, or no share.
+    """
+    state = network.state_dict()
+    different = state.keys() ^ other.keys()
+    different |= {name for name in state.keys() & other.keys() if state[name].shape != other[name].shape}
+    if different:
+        raise ValueError(
+            f"weights: expected those of the same network, these differ: {', '.join(sorted(different)[:5])}"
+        )
+    if not 0 <= share <= 1:
+        raise ValueError(f"share: expected 0 to 1, got {share}")
+    for name, value in state.items():
+        if value.dtype.is_floating_point:
+            value.lerp_(other[name].to(value), share)

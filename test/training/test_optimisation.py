@@ -8,6 +8,7 @@ torch = pytest.importorskip("torch")
 
 from torch import Tensor, nn  # noqa: E402
 
+from hand_pose_ros.training.average import blend  # noqa: E402
 from hand_pose_ros.training.optimisation import AveragedModule, Measured, Schedule  # noqa: E402
 
 
@@ -47,3 +48,17 @@ def test_optimizer_is_adamw(decay_all: bool) -> None:
         optimizer.zero_grad()
         for parameter, (value, _, _) in zip(parameters, expected, strict=True):
             torch.testing.assert_close(parameter.detach(), value, rtol=1e-4, atol=1e-5)
+
+
+def test_a_blend_lies_between_two_networks() -> None:
+    torch.manual_seed(0)
+    first, second = (torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.BatchNorm1d(2)) for _ in range(2))
+    start = {name: value.clone() for name, value in first.state_dict().items()}
+    blend(first, second.state_dict(), 0.25)
+    for name, value in first.state_dict().items():
+        expected = 0.75 * start[name] + 0.25 * second.state_dict()[name]
+        torch.testing.assert_close(value.double(), expected.double(), rtol=1e-5, atol=1e-6)
+    with pytest.raises(ValueError, match="same network"):
+        blend(first, {"0.weight": start["0.weight"]}, 0.5)
+    with pytest.raises(ValueError, match="0 to 1"):
+        blend(first, start, 1.5)
