@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import NamedTuple
 
 import cv2
 
@@ -23,6 +24,19 @@ from hand_pose_ros.pipeline.timing import StageTimer
 from hand_pose_ros.pipeline.tracking import Track, Tracker
 from hand_pose_ros.skeleton import Side
 from hand_pose_ros.types import FloatArray, Frame, HandDetection
+
+
+class _Look(NamedTuple):
+    """A place taken for a hand of either side, and the evidence (log-odds) for the side of `hand`."""
+
+    hand: NetworkHand
+    other: NetworkHand
+    evidence: float
+
+    @property
+    def spread(self) -> float:
+        """Mean standard deviation (m) of the joints: how unsure the network is of this place."""
+        return float(self.hand.joint_std.mean())
 
 
 class SingleHands:
@@ -90,29 +104,46 @@ class SingleHands:
         with timer.stage("find"):
             known = [HandDetection(track.hand.side, track.hand.center, track.hand.score) for track in tracks]
             found = self._finder.find(frame, known, dropped)
-        for detection in found:
+        looks = [look for detection in found if (look := self._examine(frame, detection, timer, dropped))]
+        # The surest first: of two places for one hand the finder's favourite may be a face.
+        for look in sorted(looks, key=lambda look: look.spread):
             if len(tracks) >= self._config.max_hands:
                 return
             try:
-                hand, evidence = self._examine(frame, detection, timer)
+                hand, evidence = self._decide(look)
                 with timer.stage("track"):
                     self._tracker.add(hand, frame.stamp_ns, evidence)
             except DroppedHand as drop:
                 dropped[drop.reason] += 1
 
-    def _examine(self, frame: Frame, detection: HandDetection, timer: StageTimer) -> tuple[NetworkHand, float]:
-        """The hand at a place the finder named, and the evidence for its side."""
-        hand = self._estimator.estimate(frame, detection.center, detection.side, timer)
-        if hand.score < self._config.tracking.min_score / 2:
-            return hand, 0.0
-        # The finder's centre is coarse: look again with the hand in the middle, from both sides.
-        hand = self._estimator.estimate(frame, hand.center, hand.side, timer)
-        evidence, other = self._compare_sides(frame, hand, hand.center, timer)
+    def _examine(
+        self, frame: Frame, detection: HandDetection, timer: StageTimer, dropped: Counter[str]
+    ) -> _Look | None:
+        """What is at a place the finder named; None, and counted, where nothing can be a hand."""
+        try:
+            hand = self._estimator.estimate(frame, detection.center, detection.side, timer)
+            if hand.score < self._config.tracking.min_score / 2:
+                raise DroppedHand("low_score")
+            # The finder's centre is coarse: look again with the hand in the middle, from both sides.
+            hand = self._estimator.estimate(frame, hand.center, hand.side, timer)
+            evidence, other = self._compare_sides(frame, hand, hand.center, timer)
+        except DroppedHand as drop:
+            dropped[drop.reason] += 1
+            return None
         told = finder_evidence(detection)
         evidence = bounded(evidence + (told if hand.side is detection.side else -told))
+        return _Look(hand, other, evidence)
+
+    def _decide(self, look: _Look) -> tuple[NetworkHand, float]:
+        """The hand of a look and the evidence for its side, with what is known beforehand.
+
+        Raises:
+            DroppedHand: no hand of this side is wanted any more.
+        """
+        hand, evidence = look.hand, look.evidence
         # Evidence is for the hand's own side, the prior for the right one.
         if evidence + (self._prior() if hand.side is Side.RIGHT else -self._prior()) < 0:
-            hand, evidence = other, -evidence
+            hand, evidence = look.other, -evidence
         if hand.side not in self._sides_wanted():
             raise DroppedHand("side_not_wanted")
         return hand, evidence
