@@ -6,6 +6,7 @@ The network sees the whole frame resized to 160x120 (letterboxed when the aspect
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Sequence
 from typing import Final
@@ -37,6 +38,11 @@ OUTPUTS: Final = (
     TensorSpec("heatmap", (1, 2, HEIGHT // 4, WIDTH // 4), _FLOAT),
     TensorSpec("center", (1, 2, 3, HEIGHT // 4, WIDTH // 4), _FLOAT),
 )
+
+# Pixels of the finder's picture about a hand found on colour alone in which its distance is looked up, and how deep a
+# hand's centre lies under its skin (m).
+SURFACE_WINDOW: Final = 5
+HALF_PALM: Final = 0.015
 
 
 class HandFinder:
@@ -70,13 +76,26 @@ class HandFinder:
             dropped: counts peaks whose centre is no usable place, under "non_finite".
         """
         self._fill(frame)
-        outputs = self.engine.run({"rgb": self._rgb, "depth": self._depth, "intrinsics": self._intrinsics})
-        heatmap, center = outputs["heatmap"][0], outputs["center"][0]
-        peaks, unusable = find_peaks(heatmap, center, self.config.finder.threshold)
-        if dropped is not None:
-            dropped["non_finite"] += unusable
+        peaks = self._peaks(dropped)
+        if not peaks and not known and frame.color is not None and frame.depth is not None:
+            peaks = self._by_color(dropped)
         hands = suppress(peaks, self.config.tracking.min_separation, known)
         return hands[: self.config.max_hands + SPARE_CANDIDATES]
+
+    def _peaks(self, dropped: Counter[str] | None) -> list[HandDetection]:
+        outputs = self.engine.run({"rgb": self._rgb, "depth": self._depth, "intrinsics": self._intrinsics})
+        peaks, unusable = find_peaks(outputs["heatmap"][0], outputs["center"][0], self.config.finder.threshold)
+        if dropped is not None:
+            dropped["non_finite"] += unusable
+        return peaks
+
+    def _by_color(self, dropped: Counter[str] | None) -> list[HandDetection]:
+        """A second look, on colour alone, when both together show nothing: a thing in the hand may change its relief
+        beyond recognition. The depth then says how far away what was found is."""
+        depth = self._depth[0].copy()
+        self._depth.fill(0)
+        placed = (onto_surface(hand, depth, self._intrinsics[0]) for hand in self._peaks(dropped))
+        return [hand for hand in placed if hand is not None]
 
     def _fill(self, frame: Frame) -> None:
         size = (frame.intrinsics.height, frame.intrinsics.width)
@@ -139,6 +158,27 @@ def find_peaks(heatmap: FloatArray, center: FloatArray, threshold: float) -> tup
         else:
             unusable += 1
     return sorted(found, key=lambda hand: -hand.score), unusable
+
+
+def onto_surface(hand: HandDetection, depth: FloatArray, intrinsics: FloatArray) -> HandDetection | None:
+    """A detection whose distance is a guess, moved along its ray to the surface there; None where there is none.
+
+    Args:
+        hand: found on colour alone.
+        depth: (H, W) metres, 0 = no reading.
+        intrinsics: (4,) fx, fy, cx, cy of `depth`.
+    """
+    fx, fy, cx, cy = intrinsics
+    x, y, z = hand.center
+    column, row = round(float(fx * x / z + cx)), round(float(fy * y / z + cy))
+    reach = SURFACE_WINDOW // 2
+    window = depth[max(0, row - reach) : max(0, row + reach + 1), max(0, column - reach) : max(0, column + reach + 1)]
+    readings = np.sort(window[window > 0])
+    if not len(readings):
+        return None
+    # The nearer ones: between fingers the background shows.
+    scale = np.float32((readings[len(readings) // 3] + HALF_PALM) / z)
+    return dataclasses.replace(hand, center=hand.center * scale)
 
 
 def suppress(

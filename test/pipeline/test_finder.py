@@ -14,7 +14,7 @@ from hand_pose_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
 from hand_pose_ros.geometry.camera import back_project, project, scale_intrinsics
 from hand_pose_ros.pipeline.finder import HandFinder, find_peaks, finder_intrinsics, letterbox, suppress
 from hand_pose_ros.skeleton import Side
-from hand_pose_ros.types import HandDetection, Intrinsics
+from hand_pose_ros.types import Frame, HandDetection, Intrinsics
 
 
 def detection(side: Side, x: float, score: float) -> HandDetection:
@@ -144,3 +144,48 @@ def test_unusable_peaks_reach_the_counter(engines: Mapping[str, OnnxRuntimeEngin
     finder = HandFinder(engines["broken_finder"], PipelineConfig())
     assert finder.find(toy_frame(Blob(Side.RIGHT, (0, 0, 0.6))), (), dropped) == []
     assert dropped["non_finite"] >= 1
+
+
+class OnColorAlone:
+    """An engine whose network sees a hand, at a guessed distance, only where there is no depth."""
+
+    metadata: Mapping[str, str] = {}
+    description = "test"
+
+    def __init__(self, engine: OnnxRuntimeEngine, guess: float) -> None:
+        self.inputs, self.outputs = engine.inputs, engine.outputs
+        self.guess = guess
+        self.runs = 0
+
+    def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        self.runs += 1
+        heatmap = np.zeros((1, 2, 30, 40), np.float32)
+        center = np.zeros((1, 2, 3, 30, 40), np.float32)
+        if not inputs["depth"].any():
+            heatmap[0, 0, 15, 20] = 0.8
+            fx, fy, cx, cy = inputs["intrinsics"][0]
+            ray = np.array([(4 * 20 + 1.5 - cx) / fx, (4 * 15 + 1.5 - cy) / fy, 1.0])
+            center[0, 0, :, 15, 20] = ray * self.guess
+        return {"heatmap": heatmap, "center": center}
+
+
+@pytest.mark.parametrize(("guess", "surface"), [(0.5, 0.8), (0.9, 0.6)])
+def test_what_only_colour_shows_is_as_far_away_as_the_depth_says(
+    engines: Mapping[str, OnnxRuntimeEngine], guess: float, surface: float
+) -> None:
+    engine = OnColorAlone(engines["finder"], guess)
+    finder = HandFinder(engine, PipelineConfig())
+    color = toy_frame().color
+    depth = np.full((CAMERA.height, CAMERA.width), surface, np.float32)
+    frame = Frame(0, "camera", CAMERA, color, depth)
+    (hand,) = finder.find(frame)
+    assert hand.center[2] == pytest.approx(surface + 0.015, abs=1e-3)
+    u, v = project(hand.center[None], CAMERA)[0]
+    assert (u, v) == pytest.approx((4 * (4 * 20 + 1.5) + 1.5, 4 * (4 * 15 + 1.5) + 1.5), abs=1.0)
+    assert engine.runs == 2
+    # One hand is followed: no second look. No colour: none either. No reading where it is: no hand.
+    assert finder.find(frame, [hand]) == [] and engine.runs == 3
+    assert finder.find(Frame(0, "camera", CAMERA, None, depth)) == [] and engine.runs == 4
+    hole = depth.copy()
+    hole[180:320, 240:420] = 0.0
+    assert finder.find(Frame(0, "camera", CAMERA, color, hole)) == [] and engine.runs == 6
