@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from itertools import product
 from typing import Final
@@ -45,8 +46,11 @@ class HeldObjects:
         """Forget the last pose."""
         self._last = None
 
-    def seen(self, looks: Sequence[SceneLook], frame: Frame) -> tuple[ObjectEstimate, ...]:
-        """The object of a frame's looks: that of the surest one with a hand to hang it on."""
+    def seen(self, looks: Sequence[SceneLook], frame: Frame, dropped: Counter[str]) -> tuple[ObjectEstimate, ...]:
+        """The object of a frame's looks: that of the surest one with a hand to hang it on.
+
+        One whose pose is not finite, as a message holds it, is left out and counted ("object_non_finite").
+        """
         self._last, last = None, self._last
         if not self._config.name:
             return ()
@@ -57,11 +61,16 @@ class HeldObjects:
         place = best.wrist + best.held.translation
         if not place[2] > 0:
             return ()
+        with np.errstate(over="ignore"):  # too large for float32 is infinite, and told below
+            translation = place.astype(np.float32)
+        if not (np.isfinite(translation).all() and np.isfinite(best.held.rotation).all()):
+            dropped["object_non_finite"] += 1
+            return ()
         rotation = self._familiar(best.held.rotation, last)
         self._last = ObjectEstimate(
             self._config.name,
             rotation.astype(np.float32),
-            place.astype(np.float32),
+            translation,
             self._extent.astype(np.float32),
             min(1.0, best.held.presence),
         )

@@ -76,7 +76,7 @@ class SceneHands:
         looks = self._follow(frame, timer, dropped) + self._search(frame, timer, dropped)
         with timer.stage("track"):
             dropped["duplicate"] += self._tracker.suppress_duplicates(TOUCHING)
-        return Observation(tuple(self._tracker.tracks), self._objects.seen(looks, frame))
+        return Observation(tuple(self._tracker.tracks), self._objects.seen(looks, frame, dropped))
 
     def _follow(self, frame: Frame, timer: StageTimer, dropped: Counter[str]) -> list[SceneLook]:
         tracks, places = self._predicted(frame, dropped)

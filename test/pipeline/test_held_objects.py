@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +34,7 @@ def test_a_mesh_tells_the_size_about_its_origin(tmp_path: Path) -> None:
     path.write_text("v -0.1 0 0\nv 0.05 0.02 -0.03\nv 0 0 0.01\n")
     objects = HeldObjects(replace(PipelineConfig(), {"object.name": "cup", "object.mesh": str(path)}), known=True)
     look = SceneLook((), np.array([0.0, 0.0, 0.5]), SeenObject(np.eye(3), np.array([0.1, 0.0, 0.1]), 0.8))
-    (cup,) = objects.seen([look], FRAME)
+    (cup,) = objects.seen([look], FRAME, Counter())
     np.testing.assert_allclose(cup.extent, [0.2, 0.04, 0.06], atol=1e-7)
     np.testing.assert_allclose(cup.translation, [0.1, 0.0, 0.6], atol=1e-7)
     pixels = objects.pixels(CAMERA)
@@ -60,5 +61,5 @@ WRIST = np.array([0.0, 0.0, 0.5])
 def test_objects_that_are_given(wrist: np.ndarray | None, place: list[float], presence: float, count: int) -> None:
     objects = HeldObjects(replace(PipelineConfig(), BOX), known=True)
     look = SceneLook((), wrist, SeenObject(np.eye(3), np.array(place), presence))
-    assert len(objects.seen([look], FRAME)) == count
-    assert objects.seen([SceneLook((), WRIST, None)], FRAME) == ()
+    assert len(objects.seen([look], FRAME, Counter())) == count
+    assert objects.seen([SceneLook((), WRIST, None)], FRAME, Counter()) == ()

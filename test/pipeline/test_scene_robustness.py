@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from fake_scene_network import BlankEngine
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hand_pose_ros.config import PipelineConfig, replace
@@ -76,6 +76,7 @@ class WildFinder:
     st.tuples(st.integers(1, 90), st.integers(1, 70)),
     st.booleans(),
 )
+@example(107, 0.3, 0.1, (45, 1), False)  # an object at infinity
 @settings(max_examples=20)
 def test_whatever_comes_a_scene_goes_out(
     shaped: bool, seed: int, scale: float, broken: float, size: tuple[int, int], mesh: bool
