@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from hand_pose_ros.evaluation.calibration import Calibration, calibration
 from hand_pose_ros.evaluation.report import Table
 from hand_pose_ros.evaluation.two_hands import TwoHandScores, end_point_error, two_hand_scores, wrist_relative
-from hand_pose_ros.geometry.camera import project
+from hand_pose_ros.geometry.camera import back_project, project
 from hand_pose_ros.geometry.scene_crop import Window, window_around
 from hand_pose_ros.skeleton import NUM_JOINTS, WRIST
 from hand_pose_ros.types import BoolArray, ByteArray, DoubleArray, FloatArray, Intrinsics
@@ -133,14 +133,14 @@ def _look(infer: Infer, size: int, scene: StoredScene) -> dict[str, Array]:
     truth, camera = scene.joints.astype(np.float64), scene.camera
     uv = window.to_image(np.asarray(outputs["uv"][0], dtype=np.float64), size)
     depth = np.asarray(outputs["depth"][0], dtype=np.float64)
-    joints = _lifted(uv, truth[:, WRIST : WRIST + 1, 2] + depth, camera)
+    joints = back_project(uv, truth[:, WRIST : WRIST + 1, 2] + depth, camera)
     # As `networks.handformer2t.decode.metric_std`: root mean square over the three axes.
     lateral = np.asarray(outputs["uv_std"][0]) * (window.side / size) * truth[..., 2] / camera.fx
     std = np.sqrt((2 * lateral**2 + np.asarray(outputs["depth_std"][0]) ** 2) / 3)
     translation = np.full(3, np.nan)
     if scene.present.all() and "wrist_depth" in outputs:
         z = truth[RIGHT, WRIST, 2] + np.array([0.0, float(outputs["wrist_depth"][0])])
-        wrists = _lifted(uv[:, WRIST], z, camera)
+        wrists = back_project(uv[:, WRIST], z, camera)
         translation = wrists[LEFT] - wrists[RIGHT]
     gap = np.zeros((2, NUM_JOINTS))
     for hand in np.flatnonzero(scene.present):
@@ -154,13 +154,6 @@ def _look(infer: Infer, size: int, scene: StoredScene) -> dict[str, Array]:
         "truth": truth,
         "present": scene.present,
     }
-
-
-def _lifted(uv: DoubleArray, z: DoubleArray, camera: Intrinsics) -> DoubleArray:
-    """Pixels (..., 2) at depths (...) in camera metres (..., 3)."""
-    x = (uv[..., 0] - camera.cx) / camera.fx * z
-    y = (uv[..., 1] - camera.cy) / camera.fy * z
-    return np.stack([x, y, z], axis=-1)
 
 
 @dataclass(frozen=True)

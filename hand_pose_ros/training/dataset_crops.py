@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import itertools
 import zlib
-from collections.abc import Generator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
-from torch.utils.data import DataLoader, Dataset
 
 from hand_pose_ros.datasets.base import DatasetError, HandDataset, HandSample
 from hand_pose_ros.datasets.coco_style import CocoStyle
 from hand_pose_ros.datasets.registry import open_dataset
+from hand_pose_ros.training.dataset_batches import DatasetBatches
 from hand_pose_ros.training.errors import TrainingError
 from hand_pose_ros.training.shards import Batch
 from hand_pose_ros.types import FloatArray
@@ -105,56 +103,12 @@ def _steps(depth: FloatArray) -> np.ndarray:
     return np.where(steps < 65536, steps, 0).astype(np.uint16)
 
 
-class DatasetCrops:
-    """Batches of a data set in an order that depends on the seed alone: every sample once per epoch, the last
-    incomplete batch left out.
-
-    Args:
-        dataset: with colour, depth and joints. A frame without joints gives way to the next one that has them.
-        cube: edge of the crop's cube (m).
-        batch_size: samples per batch; a validation set smaller than that is one batch.
-        workers: reading processes; 0 reads in this one.
-    """
-
-    def __init__(self, dataset: HandDataset, cube: float, batch_size: int, seed: int, workers: int = 0) -> None:
-        self.batch_size = min(batch_size, len(dataset))
-        self.batches_per_epoch = len(dataset) // self.batch_size
-        self._rows = _Rows(dataset, cube, self.batch_size, seed)
-        self._workers = workers
-
-    def batches(self, start: int = 0, step: int = 1) -> Generator[tuple[int, Batch], None, None]:
-        """(number, batch) for the batches start, start + step, start + 2 step and so on, for ever."""
-        loader = DataLoader(
-            self._rows,
-            batch_size=None,
-            sampler=itertools.count(start, step),
-            num_workers=self._workers,
-            collate_fn=_as_is,
-            multiprocessing_context="spawn" if self._workers else None,
-        )
-        yield from zip(itertools.count(start, step), loader, strict=False)
+def dataset_crops(
+    dataset: HandDataset, cube: float, batch_size: int, seed: int, workers: int = 0
+) -> DatasetBatches[HandSample]:
+    """Batches of the crops of a data set with colour, depth and joints; `cube` is the edge of the crop's cube (m)."""
+    return DatasetBatches(dataset, partial(crop_record, cube=cube), _has_joints, batch_size, seed, workers)
 
 
-class _Rows(Dataset[Batch]):
-    """Batch by number."""
-
-    def __init__(self, dataset: HandDataset, cube: float, batch_size: int, seed: int) -> None:
-        self.dataset, self.cube, self.batch_size, self.seed = dataset, cube, batch_size, seed
-
-    def __getitem__(self, number: int) -> Batch:
-        epoch, within = divmod(number, len(self.dataset) // self.batch_size)
-        order = np.random.default_rng((self.seed, epoch)).permutation(len(self.dataset))
-        chosen = order[within * self.batch_size : (within + 1) * self.batch_size]
-        records = [crop_record(self._sample(int(index)), self.cube) for index in chosen]
-        return {name: np.stack([record[name] for record in records]) for name in records[0]}
-
-    def _sample(self, index: int) -> HandSample:
-        for place in range(len(self.dataset)):
-            sample = self.dataset[(index + place) % len(self.dataset)]
-            if sample.joints is not None:
-                return sample
-        raise DatasetError(f"{self.dataset.name} {self.dataset.split}: expected samples with joints, found none")
-
-
-def _as_is(batch: Any) -> Any:
-    return batch
+def _has_joints(sample: HandSample) -> bool:
+    return sample.joints is not None

@@ -13,7 +13,7 @@ from hand_pose_ros.datasets.synthetic.stream import CropStream
 from hand_pose_ros.networks.keypoint_fusion import KeypointFusion, KeypointFusionConfig
 from hand_pose_ros.networks.keypoint_fusion.config import FusionParts, Widths
 from hand_pose_ros.training import checkpoints
-from hand_pose_ros.training.dataset_crops import DatasetCrops, open_splits
+from hand_pose_ros.training.dataset_crops import dataset_crops, open_splits
 from hand_pose_ros.training.errors import TrainingError
 from hand_pose_ros.training.fabric import share_of, world_size
 from hand_pose_ros.training.keypoint_fusion_module import KeypointFusionModule
@@ -199,8 +199,8 @@ def _dataset(options: FusionOptions, batch_size: int, seed: int, workers: int) -
     split, validation = _split_names(name, options.split, options.validation_split)
     splits = open_splits(name, options.root, split, validation, _CUBES[name])
     cube = splits.cube
-    training = DatasetCrops(splits.training, cube, batch_size, seed, workers)
-    check = DatasetCrops(splits.validation, cube, batch_size, seed, min(workers, 2))
+    training = dataset_crops(splits.training, cube, batch_size, seed, workers)
+    check = dataset_crops(splits.validation, cube, batch_size, seed, min(workers, 2))
     # The order is drawn from the seed, so these are always the same samples.
     most = max(DATASET_VALIDATION_SAMPLES // check.batch_size, world_size())
     return training, check, min(check.batches_per_epoch, most)

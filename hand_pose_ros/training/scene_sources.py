@@ -5,16 +5,13 @@ Samples of a data set are brought into the form of the shards when they are read
 
 from __future__ import annotations
 
-import itertools
 import zlib
-from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import cv2
 import numpy as np
-from torch.utils.data import DataLoader, Dataset
 
 from hand_pose_ros.datasets.base import Reading
 from hand_pose_ros.datasets.scenes import SCENE_NAMES, list_scene_splits, open_scenes
@@ -22,6 +19,7 @@ from hand_pose_ros.datasets.synthetic.spec import Label
 from hand_pose_ros.datasets.two_hands import SceneDataset, SceneSample, scene_box
 from hand_pose_ros.datasets.ycb import model_number, symmetry_of
 from hand_pose_ros.geometry.scene_crop import MIN_SIDE, Window
+from hand_pose_ros.training.dataset_batches import DatasetBatches
 from hand_pose_ros.training.dataset_crops import SplitError
 from hand_pose_ros.training.errors import TrainingError
 from hand_pose_ros.training.run import BatchSource
@@ -91,10 +89,10 @@ def open_sources(given: SceneData, batch_size: int, seed: int) -> Sources:
         shards = ShardStream(folders, batch_size, seed)
         return Sources(shards, check, check.batches_per_epoch, shards.batches_per_epoch)
     kept, apart = _splits(given)
-    training = DatasetScenes(kept, batch_size, seed, given.workers)
+    training = dataset_scenes(kept, batch_size, seed, given.workers)
     if check is not None:
         return Sources(training, check, check.batches_per_epoch, training.batches_per_epoch)
-    held = DatasetScenes(apart, batch_size, seed, min(given.workers, 2))
+    held = dataset_scenes(apart, batch_size, seed, min(given.workers, 2))
     most = max(VALIDATION_SAMPLES // held.batch_size, 1)
     return Sources(training, held, min(held.batches_per_epoch, most), training.batches_per_epoch)
 
@@ -121,54 +119,13 @@ def _splits(given: SceneData) -> tuple[SceneDataset, SceneDataset]:
     return training.subset(np.flatnonzero(~apart).tolist()), training.subset(np.flatnonzero(apart).tolist())
 
 
-class DatasetScenes:
-    """Batches of a data set in an order that depends on the seed alone: every sample once per epoch, the last
-    incomplete batch left out. Samples without a joint give way to the next one with some.
-
-    Args:
-        dataset: with colour.
-        batch_size: a smaller data set is one batch.
-        workers: reading processes; 0 reads in this one.
-    """
-
-    def __init__(self, dataset: SceneDataset, batch_size: int, seed: int, workers: int = 0) -> None:
-        self.batch_size = min(batch_size, len(dataset))
-        self.batches_per_epoch = len(dataset) // self.batch_size
-        self._rows = _Rows(dataset, self.batch_size, seed)
-        self._workers = workers
-
-    def batches(self, start: int = 0, step: int = 1) -> Generator[tuple[int, Batch], None, None]:
-        """(number, batch) for the batches start, start + step, start + 2 step and so on, for ever."""
-        loader = DataLoader(
-            self._rows,
-            batch_size=None,
-            sampler=itertools.count(start, step),
-            num_workers=self._workers,
-            collate_fn=_as_is,
-            multiprocessing_context="spawn" if self._workers else None,
-        )
-        yield from zip(itertools.count(start, step), loader, strict=False)
+def dataset_scenes(dataset: SceneDataset, batch_size: int, seed: int, workers: int = 0) -> DatasetBatches[SceneSample]:
+    """Batches of the scenes of a data set with colour."""
+    return DatasetBatches(dataset, scene_record, _has_joints, batch_size, seed, workers)
 
 
-class _Rows(Dataset[Batch]):
-    """Batch by number."""
-
-    def __init__(self, dataset: SceneDataset, batch_size: int, seed: int) -> None:
-        self.dataset, self.batch_size, self.seed = dataset, batch_size, seed
-
-    def __getitem__(self, number: int) -> Batch:
-        epoch, within = divmod(number, len(self.dataset) // self.batch_size)
-        order = np.random.default_rng((self.seed, epoch)).permutation(len(self.dataset))
-        chosen = order[within * self.batch_size : (within + 1) * self.batch_size]
-        records = [scene_record(self._sample(int(index))) for index in chosen]
-        return {name: np.stack([record[name] for record in records]) for name in records[0]}
-
-    def _sample(self, index: int) -> SceneSample:
-        for place in range(len(self.dataset)):
-            sample = self.dataset[(index + place) % len(self.dataset)]
-            if sample.valid.any():
-                return sample
-        raise TrainingError(f"{self.dataset.name} {self.dataset.split}: expected samples with joints, found none")
+def _has_joints(sample: SceneSample) -> bool:
+    return bool(sample.valid.any())
 
 
 def scene_record(sample: SceneSample) -> Batch:
@@ -227,7 +184,3 @@ def _object(sample: SceneSample) -> Batch:
         "object_box": box,
         "object_symmetries": symmetries.astype(np.float32),
     }
-
-
-def _as_is(batch: Any) -> Any:
-    return batch

@@ -12,7 +12,7 @@ from toy_datasets import DexYcbTree, write_coco_dexycb, write_dexycb, write_ho3d
 torch = pytest.importorskip("torch")
 
 from hand_pose_ros.datasets.registry import open_dataset  # noqa: E402
-from hand_pose_ros.training.dataset_crops import DatasetCrops, SplitError, crop_record, open_splits  # noqa: E402
+from hand_pose_ros.training.dataset_crops import SplitError, crop_record, dataset_crops, open_splits  # noqa: E402
 from hand_pose_ros.training.errors import TrainingError  # noqa: E402
 from hand_pose_ros.training.fusion_training import FusionOptions, _sources, _split_names  # noqa: E402
 from hand_pose_ros.training.hand_crops import VALIDATION, crop_batch  # noqa: E402
@@ -42,7 +42,7 @@ def test_a_record_shows_the_hand_where_its_joints_are(dexycb: DexYcbTree) -> Non
 
 def test_batches_depend_on_the_number_alone_and_show_every_sample_once(dexycb: DexYcbTree) -> None:
     dataset = open_dataset("dexycb", dexycb.root, "s0_train")
-    crops = DatasetCrops(dataset, 0.25, 4, seed=1)
+    crops = dataset_crops(dataset, 0.25, 4, seed=1)
     stream = crops.batches()
     first = [next(stream)[1]["center"] for _ in range(crops.batches_per_epoch)]
     centers = {tuple(row) for batch in first for row in batch}

@@ -16,8 +16,8 @@ from hand_pose_ros.training.errors import TrainingError  # noqa: E402
 from hand_pose_ros.training.scene_crops import VALIDATION, SceneAugmentation, scene_crops  # noqa: E402
 from hand_pose_ros.training.scene_sources import (  # noqa: E402
     PIXELS,
-    DatasetScenes,
     SceneData,
+    dataset_scenes,
     open_sources,
     scene_record,
 )
@@ -67,7 +67,7 @@ def test_splits(root: Path, name: str, counts: tuple[int, int] | None) -> None:
 
 def test_every_sample_once_per_epoch(root: Path) -> None:
     data = open_scenes("rhd", root / "rhd", "train", reading=Reading(depth=False))
-    stream = DatasetScenes(data, 3, 0)
+    stream = dataset_scenes(data, 3, 0)
     seen = [batch["joints"].sum() for (number, batch), _ in zip(stream.batches(), range(3), strict=False) if number < 3]
     assert len(seen) == 3 == stream.batches_per_epoch
     again = [batch["joints"].sum() for (_, batch), _ in zip(stream.batches(3), range(3), strict=False)]
