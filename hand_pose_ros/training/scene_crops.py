@@ -16,6 +16,7 @@ from torch import Tensor
 
 from hand_pose_ros.datasets.synthetic.spec import Label, Shape
 from hand_pose_ros.geometry.camera import project
+from hand_pose_ros.geometry.scene_crop import Window
 from hand_pose_ros.hand_model.rotation import axis_angle_to_matrix, matrix_to_axis_angle
 from hand_pose_ros.training.shards import Batch
 from hand_pose_ros.types import BoolArray, DoubleArray, Intrinsics
@@ -168,9 +169,7 @@ def _view(batch: Batch, n: int, rng: np.random.Generator, augmentation: SceneAug
     extent = float(max((high - low).max(), 1.0))
     side = augmentation.margin * extent * (1 + augmentation.scale * float(size))
     middle = (low + high) / 2 + augmentation.shift * extent * shift
-    ratio, half = pixels / side, (pixels - 1) / 2
-    cut = np.array([[ratio, 0.0, half - ratio * middle[0]], [0.0, ratio, half - ratio * middle[1]], [0.0, 0.0, 1.0]])
-    cropped = cut @ camera
+    cropped = Window(middle[0], middle[1], side).matrix(pixels) @ camera
     intrinsics = np.array([cropped[0, 0], cropped[1, 1], cropped[0, 2], cropped[1, 2]])
     return _View(turn, flip, cropped @ turn @ np.linalg.inv(camera) @ flipped, intrinsics)
 
