@@ -17,6 +17,7 @@ from hand_pose_ros.training.dataset_crops import dataset_crops, open_splits
 from hand_pose_ros.training.errors import TrainingError
 from hand_pose_ros.training.fabric import share_of, world_size
 from hand_pose_ros.training.keypoint_fusion_module import KeypointFusionModule
+from hand_pose_ros.training.length import steps_in_all
 from hand_pose_ros.training.optimisation import Schedule
 from hand_pose_ros.training.plans import Plan, Source, plan
 from hand_pose_ros.training.recipes import fusion_recipe
@@ -25,7 +26,6 @@ from hand_pose_ros.training.shards import Batch, ShardStream, refuse_same
 
 SOURCES: Final = ("synthetic", "dexycb", "ho3d")
 PARTS: Final = tuple(part.name for part in dataclasses.fields(FusionParts))
-SAMPLES: Final = 1_000_000  # of synthetic data, unless told otherwise
 VALIDATION_SAMPLES: Final = 512
 DATASET_VALIDATION_SAMPLES: Final = 2048  # at most
 # Validation scenes are those of another stream.
@@ -156,16 +156,13 @@ def run_fusion(options: FusionOptions, settings: RunSettings) -> Path:
 
 
 def _steps(options: FusionOptions, chosen: Plan, batch_size: int, training: BatchSource) -> int:
-    if options.steps:
-        return options.steps
-    per_epoch = getattr(training, "batches_per_epoch", None)
-    if options.samples:
-        return max(options.samples // batch_size, 1)
+    per_epoch: int | None = getattr(training, "batches_per_epoch", None)
+    epochs: int | None = options.epochs or chosen.epochs
     if per_epoch is None or options.source == "synthetic":
-        if options.epochs:
+        if options.epochs and not (options.steps or options.samples):
             raise TrainingError("--epochs: synthetic data has none; give --samples or --steps")
-        return max(SAMPLES // batch_size, 1)
-    return int(max((options.epochs or chosen.epochs) * per_epoch // world_size(), 1))
+        per_epoch, epochs = 0, None
+    return steps_in_all(options.steps, options.samples, epochs, batch_size, per_epoch)
 
 
 def _sources(options: FusionOptions, batch_size: int, seed: int) -> tuple[BatchSource, BatchSource, int]:

@@ -17,16 +17,16 @@ from hand_pose_ros.networks.handformer2t.config import PRESETS, Size
 from hand_pose_ros.training import checkpoints
 from hand_pose_ros.training.encoder_start import begin_encoder
 from hand_pose_ros.training.errors import TrainingError
-from hand_pose_ros.training.fabric import share_of, world_size
+from hand_pose_ros.training.fabric import share_of
 from hand_pose_ros.training.handformer2t_losses import Handformer2TLossConfig
 from hand_pose_ros.training.handformer2t_module import Handformer2TModule
+from hand_pose_ros.training.length import steps_in_all
 from hand_pose_ros.training.optimisation import Schedule
 from hand_pose_ros.training.run import BatchSource, Data, RunSettings, train
 from hand_pose_ros.training.scene_crops import VALIDATION, SceneAugmentation, SceneBatch, scene_crops
 from hand_pose_ros.training.scene_sources import SceneData, open_sources
 from hand_pose_ros.training.shards import Batch
 
-SAMPLES: Final = 1_000_000  # unless told otherwise
 _AVERAGE: Final = "average.network."
 # Of stored scenes, what this network learns from.
 _READ: Final = ("color", "intrinsics", "joints", "present", "valid")
@@ -189,7 +189,9 @@ def run_handformer2t(options: Handformer2TOptions, settings: RunSettings) -> Pat
     chosen, config = PLANS[options.recipe], network_config(options)
     size = options.batch_size or chosen.batch_size
     sources = open_sources(options.data, share_of(size), settings.seed)
-    steps = _steps(options, chosen, size, sources.batches_per_epoch)
+    steps = steps_in_all(
+        options.steps, options.samples, options.epochs or chosen.epochs, size, sources.batches_per_epoch
+    )
     rate = chosen.learning_rate if options.learning_rate is None else options.learning_rate
     schedule = Schedule(steps, rate, chosen.weight_decay, falls=chosen.falls, fall=chosen.fall)
     module = Handformer2TModule(config, schedule, chosen.losses, decay=chosen.average)
@@ -212,12 +214,3 @@ def _begin(module: Handformer2TModule, weights: Path, scenes: BatchSource) -> No
     learnt = torch.load(weights, map_location="cpu", weights_only=True)
     begin_encoder(network.backbone, learnt, network.mean, network.deviation, pictures)
     module.start_from(network.state_dict())
-
-
-def _steps(options: Handformer2TOptions, chosen: HandsPlan, batch_size: int, batches_per_epoch: int) -> int:
-    if options.steps:
-        return options.steps
-    epochs = options.epochs or (None if options.samples else chosen.epochs)
-    if epochs:
-        return max(epochs * batches_per_epoch // world_size(), 1)
-    return max((options.samples or SAMPLES) // batch_size, 1)

@@ -22,15 +22,14 @@ from hand_pose_ros.networks.keypoint_transformer.config import CROP_SIZE, Widths
 from hand_pose_ros.training import checkpoints
 from hand_pose_ros.training.encoder_start import begin_encoder
 from hand_pose_ros.training.errors import TrainingError
-from hand_pose_ros.training.fabric import share_of, world_size
+from hand_pose_ros.training.fabric import share_of
 from hand_pose_ros.training.keypoint_transformer_losses import PUBLISHED_LOSSES, KeypointTransformerLossConfig
 from hand_pose_ros.training.keypoint_transformer_module import Course, KeypointTransformerModule
+from hand_pose_ros.training.length import steps_in_all
 from hand_pose_ros.training.optimisation import Schedule
 from hand_pose_ros.training.run import BatchSource, Data, RunSettings, train
 from hand_pose_ros.training.scene_crops import VALIDATION, SceneAugmentation, scene_crops
 from hand_pose_ros.training.scene_sources import SceneData, open_sources
-
-SAMPLES: Final = 1_000_000  # unless told otherwise
 
 
 @dataclass(frozen=True)
@@ -186,7 +185,7 @@ def run_transformer(options: TransformerOptions, settings: RunSettings) -> Path:
     plan = PLANS[options.recipe]
     size = options.batch_size or plan.batch_size
     sources = open_sources(options.data, share_of(size), settings.seed)
-    steps = _steps(options, plan, size, sources.batches_per_epoch)
+    steps = steps_in_all(options.steps, options.samples, options.epochs or plan.epochs, size, sources.batches_per_epoch)
     rate = plan.learning_rate if options.learning_rate is None else options.learning_rate
     module = KeypointTransformerModule(
         options.config,
@@ -218,14 +217,3 @@ def _begin(module: KeypointTransformerModule, weights: Path, scenes: BatchSource
     learnt = torch.load(weights, map_location="cpu", weights_only=True)
     begin_encoder(network.backbone, learnt, torch.zeros(3, 1, 1), torch.ones(3, 1, 1), pictures)
     module.start_from(network.state_dict())
-
-
-def _steps(options: TransformerOptions, plan: ScenePlan, batch_size: int, batches_per_epoch: int) -> int:
-    if options.steps:
-        return options.steps
-    if options.samples:
-        return max(options.samples // batch_size, 1)
-    epochs = options.epochs or plan.epochs
-    if epochs is None:
-        return max(SAMPLES // batch_size, 1)
-    return max(epochs * batches_per_epoch // world_size(), 1)
