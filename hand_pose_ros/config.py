@@ -90,6 +90,14 @@ class TrackingConfig:
         maximum=1.0,
         dynamic=True,
     )
+    min_trust: float = option(
+        0.3,
+        "Below this probability, from the finder's score, the network's, its deviations and the clearness of the side "
+        "together, a newly found place is not taken for a hand (models with a .trust.json beside them).",
+        minimum=0.0,
+        maximum=1.0,
+        dynamic=True,
+    )
     max_joint_std: float = option(
         0.05,
         "A joint with a larger standard deviation (m) is marked invalid.",
@@ -223,8 +231,22 @@ class TopicConfig:
     """Input topics and transports."""
 
     color: str = option("/camera/camera/color/image_raw", "Colour image topic.")
-    depth: str = option("/camera/camera/aligned_depth_to_color/image_raw", "Depth image topic, aligned to colour.")
+    depth: str = option(
+        "/camera/camera/aligned_depth_to_color/image_raw",
+        "Depth image topic, aligned to colour; with depth_camera_info, of the depth camera itself.",
+    )
     camera_info: str = option("/camera/camera/color/camera_info", "Camera info topic of the colour image.")
+    depth_camera_info: str = option(
+        "",
+        "Camera info topic of the depth image, for depth that is not aligned to colour: it is aligned here, by the "
+        "transform between the two frames on /tf_static. Empty: depth is aligned.",
+    )
+    rectified: str = option(
+        "auto",
+        "Whether images are rectified already, so that camera_info's P is theirs and not K and D; auto: where the "
+        "topic's name says image_rect.",
+        choices=("auto", "yes", "no"),
+    )
     hand_boxes: str = option(
         "",
         "Topic with boxes of hands from another detector (vision_msgs/Detection2DArray, in pixels of the colour "
@@ -254,6 +276,26 @@ class TopicConfig:
 
 
 @dataclass(frozen=True)
+class CameraConfig:
+    """A RealSense that the node reads itself, in place of image topics."""
+
+    source: str = option(
+        "topics",
+        "Where images come from: topics, or pyrealsense2, which reads a RealSense in this process (no DDS copy).",
+        choices=("topics", "pyrealsense2"),
+    )
+    serial: str = option("", "pyrealsense2: serial number of the camera; empty takes the first.")
+    width: int = option(640, "pyrealsense2: width of its images (pixels).", minimum=16, maximum=8192)
+    height: int = option(480, "pyrealsense2: height of its images (pixels).", minimum=16, maximum=8192)
+    rate: int = option(30, "pyrealsense2: images per second.", minimum=1, maximum=300)
+    publish: bool = option(
+        True,
+        "pyrealsense2: publish its images and camera_info on topics.color, topics.depth and topics.camera_info for "
+        "whoever subscribes, and its frames on /tf_static.",
+    )
+
+
+@dataclass(frozen=True)
 class PublishConfig:
     """What is published beside `~/hands`."""
 
@@ -270,6 +312,11 @@ class PublishConfig:
         "Objects as vision_msgs/Detection3DArray on ~/detections; auto where vision_msgs is installed.",
         choices=("auto", "always", "never"),
     )
+    inside: str = option(
+        "right_index_tip",
+        "Keypoint Transformer: the joint whose attention ~/inside shows, right_ or left_ and its name.",
+        dynamic=True,
+    )
     snapshot_folder: str = option("~/.ros/hand_pose", "Where ~/snapshot writes recordings.", dynamic=True)
     diagnostics_period: float = option(1.0, "Seconds between diagnostics.", minimum=0.1, maximum=60.0)
 
@@ -282,6 +329,7 @@ class NodeConfig:
     pipeline: PipelineConfig = group(PipelineConfig)
     sync: SyncConfig = group(SyncConfig)
     topics: TopicConfig = group(TopicConfig)
+    camera: CameraConfig = group(CameraConfig)
     publish: PublishConfig = group(PublishConfig)
 
 
