@@ -38,6 +38,7 @@ class Accuracy:
         bone_spread: standard deviation (m) of a bone's length within a track, mean over bones and tracks.
         jitter: mean distance of the estimated from the true acceleration, m/s².
         reliability: of `joint_std` against the absolute error; None without a hand.
+        sides: by side, the mean absolute and root-relative errors.
         pck: fraction of the joints within 0, 1, … 50 mm, for the three alignments.
     """
 
@@ -56,6 +57,7 @@ class Accuracy:
     bone_spread: float
     jitter: float
     reliability: Calibration | None
+    sides: dict[str, tuple[float, float]]
     pck: dict[str, DoubleArray]
 
 
@@ -69,6 +71,7 @@ class AccuracyMeter:
         self._truth: list[FloatArray] = []
         self._std: list[FloatArray] = []
         self._tracks: list[int] = []
+        self._sides: list[Side] = []
         self._recent: dict[int, deque[tuple[int, FloatArray, FloatArray]]] = defaultdict(lambda: deque(maxlen=3))
         self._jitter: list[float] = []
 
@@ -115,14 +118,20 @@ class AccuracyMeter:
             bone_spread=self._bone_spread(predicted),
             jitter=float(np.mean(self._jitter)) if self._jitter else float("nan"),
             reliability=calibration(errors.absolute, std[..., 0]) if len(predicted) else None,
+            sides={side.value: self._side(errors, side) for side in Side},
             pck={name: metrics.pck(error, np.arange(51) / 1000) for name, error in alignments.items()},
         )
+
+    def _side(self, errors: metrics.PoseErrors, side: Side) -> tuple[float, float]:
+        own = np.array([each is side for each in self._sides], dtype=bool)
+        return metrics.mean_error(errors.absolute[own]), metrics.mean_error(errors.root_relative[own])
 
     def _take(self, stamp_ns: int, hand: HandEstimate, truth: FloatArray) -> None:
         self._predicted.append(hand.joints)
         self._truth.append(truth)
         self._std.append(hand.joint_std[:, None])
         self._tracks.append(hand.track_id)
+        self._sides.append(hand.side)
         recent = self._recent[hand.track_id]
         if recent and not 0 < (stamp_ns - recent[-1][0]) * 1e-9 <= MAX_STEP:
             recent.clear()

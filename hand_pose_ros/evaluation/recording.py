@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import resource
 import sys
 import time
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from hand_pose_ros.evaluation.accuracy import Accuracy, AccuracyMeter, LatencyMeter
+from hand_pose_ros.evaluation.recording_objects import ObjectAccuracy, ObjectMeter, object_table
 from hand_pose_ros.evaluation.report import Cell, Report, Table, facts
 from hand_pose_ros.evaluation.tables import (
     accuracy_data,
@@ -50,6 +52,7 @@ class RecordingResult:
         read_fps: frames per second of reading and pipeline together (without writing results).
         dropped: hands dropped by the pipeline, by reason.
         peak_memory_mb: highest resident memory of this process so far.
+        objects: against the truth; None where there are none, neither true nor estimated.
     """
 
     frames: int
@@ -62,6 +65,7 @@ class RecordingResult:
     read_fps: float
     dropped: dict[str, int]
     peak_memory_mb: float
+    objects: ObjectAccuracy | None = None
 
 
 def evaluate_recording(
@@ -78,7 +82,7 @@ def evaluate_recording(
         truths: true scenes by stamp; frames without one count for speed only.
         observers: write, draw or show progress; their time is not measured.
     """
-    accuracy, latency = AccuracyMeter(), LatencyMeter()
+    accuracy, latency, things = AccuracyMeter(), LatencyMeter(), ObjectMeter()
     count = with_hands = hands = judged = 0
     read_seconds = 0.0
     dropped: Counter[str] = Counter()
@@ -92,6 +96,7 @@ def evaluate_recording(
         if truth is not None:
             judged += 1
             accuracy.add(scene, truth.hands)
+            things.add(scene.objects, truth.objects)
         for observe in observers:
             observe(frame, scene, truth)
     busy = read_seconds + (count / latency.frames_per_second if count else 0.0)
@@ -106,6 +111,7 @@ def evaluate_recording(
         read_fps=count / busy if busy > 0 else float("nan"),
         dropped=dict(dropped),
         peak_memory_mb=peak_memory_mb(),
+        objects=things.result(),
     )
 
 
@@ -144,6 +150,14 @@ def summary_table(result: RecordingResult, title: str) -> Table:
             "MPJPE root-relative (mm)": result.accuracy.root_relative * 1e3,
             "PA-MPJPE (mm)": result.accuracy.aligned * 1e3,
         }
+        rows |= _by_side(result.accuracy)
+    if result.objects is not None:
+        rows |= {
+            "objects in the truth": result.objects.truths,
+            "of these found (%)": 100 * result.objects.found / max(result.objects.truths, 1),
+            "object's place (mm)": result.objects.place * 1e3,
+            "object's MSSD (mm)": result.objects.mssd * 1e3,
+        }
     total = result.latency.get("total", {})
     rows |= {
         "latency p50 (ms)": total.get("p50"),
@@ -155,12 +169,23 @@ def summary_table(result: RecordingResult, title: str) -> Table:
     return facts(title, rows)
 
 
+def _by_side(accuracy: Accuracy) -> dict[str, Cell]:
+    """Errors of the right and the left hand, where the truth has both."""
+    sides = [side for side in ("right", "left") if accuracy.counts[side].truths]
+    if len(sides) < 2:
+        return {}
+    absolute: dict[str, Cell] = {f"MPJPE absolute, {side} (mm)": accuracy.sides[side][0] * 1e3 for side in sides}
+    return absolute | {f"MPJPE root-relative, {side} (mm)": accuracy.sides[side][1] * 1e3 for side in sides}
+
+
 def recording_report(result: RecordingResult, title: str, about: Mapping[str, Any]) -> Report:
     """Everything that was measured; `about` (what ran on what) goes into the JSON."""
     tables = [summary_table(result, "Summary")]
     if result.accuracy is not None:
         make = (error_table, detection_table, joint_table, reliability_table, stability_table)
         tables += [table(result.accuracy) for table in make]
+    if result.objects is not None:
+        tables.append(object_table(result.objects))
     tables.append(latency_table(result.latency))
     data = {
         "about": about,
@@ -172,5 +197,6 @@ def recording_report(result: RecordingResult, title: str, about: Mapping[str, An
         "peak_memory_mb": result.peak_memory_mb,
         "dropped_hands": result.dropped,
         "accuracy": None if result.accuracy is None else accuracy_data(result.accuracy),
+        "objects": None if result.objects is None else dataclasses.asdict(result.objects),
     }
     return Report(title, tuple(tables), data)

@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 
 from hand_pose_ros.datasets.synthetic.arms import forearm
+from hand_pose_ros.datasets.synthetic.holding import hold_between
 from hand_pose_ros.datasets.synthetic.materials import sample_lighting
 from hand_pose_ros.datasets.synthetic.motion import (
     GRASPS,
@@ -118,11 +119,13 @@ class Cast:
 
 def cast_of(rng: np.random.Generator, config: SequenceConfig) -> Cast:
     """Draw a sequence; everything random comes from `rng`."""
-    sides = (Side.RIGHT, Side.LEFT) if config.hands == "both" else (Side(config.hands),)
+    sides: tuple[Side, ...] = (Side.RIGHT, Side.LEFT) if config.hands == "both" else (Side(config.hands),)
     skin, betas, cloth = sample_skin(rng), sample_betas(rng), sample_cloth(rng)
     clothes = int(rng.integers(2**31))
     shoulders = _shoulders(rng, config)
     actors: list[Actor] = []
+    if config.together:
+        actors, sides = _holding(rng, config, shoulders, skin, betas, clothes, cloth), ()
     for side in sides:
         motion = _motion(rng, config, side, shoulders, skin, betas)
         # Two hands of a sequence never touch: a draw that lets them is drawn again, ever farther out.
@@ -135,6 +138,30 @@ def cast_of(rng: np.random.Generator, config: SequenceConfig) -> Cast:
     still = _surroundings(rng, config, actors, shoulders, skin, cloth)
     camera = config.camera
     return Cast(camera, tuple(actors), tuple(still), sample_lighting(rng), plain_photometry(rng, config.noise))
+
+
+def _holding(
+    rng: np.random.Generator,
+    config: SequenceConfig,
+    shoulders: DoubleArray,
+    skin: Skin,
+    betas: FloatArray,
+    clothes: int,
+    cloth: Material,
+) -> list[Actor]:
+    """Both arms with one thing, which goes with the right hand (the left hand goes with it)."""
+
+    def shoulder(side: Side) -> DoubleArray:
+        return np.asarray(shoulders + np.array([SHOULDER_REACH * _outward(side, config.view), 0.0, 0.0]))
+
+    right, left, (primitive, truth) = hold_between(rng, config, config.fps * INSTANTS, shoulder, skin, betas)
+    held = Held(primitive, truth, len(right.wrists) // 2)
+    return [Actor(right, clothes, cloth, held), Actor(left, clothes, cloth, None)]
+
+
+def _outward(side: Side, view: str) -> float:
+    """The sign of x on this side of the body."""
+    return (-1.0 if side is Side.RIGHT else 1.0) * (1.0 if view == "facing" else -1.0)
 
 
 def _shoulders(rng: np.random.Generator, config: SequenceConfig) -> DoubleArray:
@@ -157,7 +184,7 @@ def _motion(
 ) -> HandMotion:
     """A random motion; the wrist's path is moved `aside` metres, away from the other hand."""
     count, rate = config.frames * INSTANTS, config.fps * INSTANTS
-    outward = (-1.0 if side is Side.RIGHT else 1.0) * (1.0 if config.view == "facing" else -1.0)
+    outward = _outward(side, config.view)
     wrists = _wrists(rng, config, side, outward) + np.array([outward * aside, 0.0, 0.0])
     shoulder = shoulders + np.array([SHOULDER_REACH * outward, 0.0, 0.0])
     elbows = follow_elbow(wrists, shoulder, np.array([0.45 * outward, 1.0, 0.15]))

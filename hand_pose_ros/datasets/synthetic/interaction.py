@@ -186,7 +186,7 @@ def plan_meeting(rng: np.random.Generator, config: SyntheticConfig) -> Plan[Scen
             break
     held: _Held | None = None
     if kind == "together" and len(hands) == 2:
-        held = _hold_together(rng, hands)
+        held = hold_together(rng, hands)
     if held is None and rng.random() < _HOLD_MORE * config.held_object:
         held = _hold(rng, hands, gripping)
     primitives = [part for hand in hands for part in forearm(rng, hand, models()[hand.side])]
@@ -244,7 +244,7 @@ def _palms(hands: tuple[HandTruth, ...]) -> list[DoubleArray]:
     return [hand.joints[[0, 5, 9, 13, 17]].mean(axis=0).astype(np.float64) for hand in hands]
 
 
-def _hold_together(rng: np.random.Generator, hands: tuple[HandTruth, ...]) -> _Held | None:
+def hold_together(rng: np.random.Generator, hands: tuple[HandTruth, ...]) -> _Held | None:
     """An object between the palms of two hands, as thick as there is room."""
     middles = _palms(hands)
     across = unit(middles[1] - middles[0])

@@ -243,6 +243,7 @@ class SequenceConfig:
     )
     gestures: str = option("", "What the (right) hand does: key poses of the prior, by commas; empty draws them.")
     held_object: bool = option(False, "The (right) hand holds an object, where its grasp leaves room for one.")
+    together: bool = option(False, "Both hands hold one object between them.")
     min_distance: float = option(0.35, "Nearest palm (m).", minimum=0.2, maximum=2.0)
     max_distance: float = option(0.7, "Farthest palm (m).", minimum=0.2, maximum=2.0)
     pace: float = option(0.45, "Seconds in which a hand's place changes: smaller is faster.", minimum=0.1, maximum=10.0)
@@ -266,6 +267,12 @@ class SequenceConfig:
             raise ConfigError(
                 f"min_distance, max_distance: expected the first not above the second, got {self.min_distance} and "
                 f"{self.max_distance}"
+            )
+
+        if self.together and (self.hands != "both" or self.held_object or self.second_enters > 0):
+            raise ConfigError(
+                "together: expected hands 'both' without held_object and second_enters: both hands hold one thing all "
+                "the time"
             )
 
     @property

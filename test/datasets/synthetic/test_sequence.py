@@ -112,6 +112,29 @@ def test_a_held_object_moves_with_the_hand(renderer: Renderer) -> None:
     assert np.ptp(places) < 1e-5
 
 
+@pytest.mark.parametrize("view", ["facing", "egocentric"])
+def test_two_hands_hold_one_thing_and_go_with_it(view: str) -> None:
+    config = SequenceConfig(frames=12, fps=10.0, hands="both", together=True, view=view, pace=0.8)
+    cast = cast_of(np.random.default_rng(5), config)
+    right, left = (actor.motion for actor in cast.actors)
+    places = []
+    for index in range(12):
+        spec = cast.at(index * INSTANTS)
+        (item,), hands = spec.objects, spec.hands
+        assert [hand.side for hand in hands] == [Side.RIGHT, Side.LEFT]
+        # Where the wrists and palms lie in the object's own axes.
+        joints = np.stack([hand.joints[[0, 5, 17]] for hand in hands])
+        places.append((joints - item.translation) @ item.rotation)
+        assert min(np.linalg.norm(hand.joints - item.translation, axis=1).min() for hand in hands) < 0.13
+    assert np.ptp(np.stack(places), axis=0).max() < 0.006  # palms give by the fingers' share only
+    for motion in (right, left):
+        assert np.linalg.norm(motion.elbows - motion.wrists, axis=1) == pytest.approx(FOREARM, abs=1e-6)
+        bend = np.einsum("ni,ni->n", motion.forearms[:, :, 0], motion.rotations[:, :, 0])
+        assert bend.min() > 0.3  # no wrist is bent by more than 70 degrees
+    apart = np.linalg.norm(right.wrists - left.wrists, axis=1)
+    assert apart.min() > 0.08 and np.ptp(apart) < 1e-9
+
+
 def test_noise_stays_where_nothing_moves_only_when_asked(renderer: Renderer) -> None:
     for still, least, most in ((True, 0.98, 1.0), (False, 0.0, 0.7)):
         config = replace(SMALL, still=still, frames=2)
@@ -133,5 +156,7 @@ def test_gestures_pass_through_the_key_poses() -> None:
 def test_impossible_wishes_are_refused() -> None:
     with pytest.raises(ConfigError, match="min_distance"):
         SequenceConfig(min_distance=0.9, max_distance=0.5)
+    with pytest.raises(ConfigError, match="together"):
+        SequenceConfig(together=True)
     with pytest.raises(ConfigError, match="wave"):
         next(iter(generate_sequence(0, replace(SMALL, gestures="fist,wave"))))
