@@ -91,7 +91,7 @@ class TrackingConfig:
         dynamic=True,
     )
     min_trust: float = option(
-        0.3,
+        0.5,
         "Below this probability, from the finder's score, the network's, its deviations and the clearness of the side "
         "together, a newly found place is not taken for a hand (models with a .trust.json beside them).",
         minimum=0.0,
@@ -284,6 +284,7 @@ class CameraConfig:
         "Where images come from: topics, or pyrealsense2, which reads a RealSense in this process (no DDS copy).",
         choices=("topics", "pyrealsense2"),
     )
+    name: str = option("camera", "pyrealsense2: its frames are <name>_link and <name>_color_optical_frame.")
     serial: str = option("", "pyrealsense2: serial number of the camera; empty takes the first.")
     width: int = option(640, "pyrealsense2: width of its images (pixels).", minimum=16, maximum=8192)
     height: int = option(480, "pyrealsense2: height of its images (pixels).", minimum=16, maximum=8192)

@@ -10,16 +10,17 @@ from typing import Any, Final
 
 from hand_pose_ros.cli.errors import UsageError, load
 from hand_pose_ros.cli.settings import add_option
+from hand_pose_ros.cli.train_hands import HAND_SIDES, HAND_TRUST, hand_sides, hand_trust
 from hand_pose_ros.config import build, options
 from hand_pose_ros.datasets.synthetic.spec import SyntheticConfig
 
 KPT_FUSION: Final = "kpt_fusion"
 HANDFORMER2T: Final = "handformer2t"
 KEYPOINT_TRANSFORMER: Final = "keypoint_transformer"
-HAND_SIDES: Final = "hand_sides"
 CROP: Final = 256  # pixels, of the networks of two hands
 # What is no folder of shards, by model.
 _SOURCES: Final = ("synthetic", "dexycb", "ho3d")
+_RENDERED: Final = ("synthetic",)
 _SCENES: Final = ("interhand", "h2o3d", "ho3d", "rhd")
 _SCENE: Final = "scene."
 
@@ -30,7 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "model",
         metavar="MODEL",
         help="kpt_fusion, keypoint_transformer, handformer2t, or a recipe on shards: kpt_fusion_lite, kpt_fusion_r18, "
-        "hand_check or hand_finder; hand_sides learns to tell left from right by the looks of --network",
+        "hand_check or hand_finder; hand_sides learns to tell left from right by the looks of --network, "
+        "hand_trust (--data synthetic) which of the places it takes for hands are hands",
     )
     data = parser.add_argument_group("data")
     data.add_argument(
@@ -84,6 +86,11 @@ def _add_network(parser: argparse.ArgumentParser) -> None:
         metavar="PART",
         help="leave out: heatmap_weights, geometry_adjacency, point_features, projected_rgb, refinement",
     )
+    network.add_argument(
+        "--placed",
+        action="store_true",
+        help="handformer2t: our variant, as shipped: joint maps under the coarse pose, hands ordered by place",
+    )
     network.add_argument("--fusion", default="keypoint", choices=("keypoint", "dense"), help="default: keypoint")
 
 
@@ -131,7 +138,8 @@ def _add_course(parser: argparse.ArgumentParser) -> None:
     course.add_argument(
         "--network",
         default="kpt_fusion_lite",
-        help="hand_sides: name or file of the pose network, beside which --out is to lie (default: kpt_fusion_lite)",
+        help="hand_sides, hand_trust: name or file of the pose network, beside which --out is to lie (default: "
+        "kpt_fusion_lite)",
     )
     course.add_argument("--init", type=Path, metavar="FILE.pt", help="weights to start from (models/weights)")
     course.add_argument(
@@ -186,7 +194,9 @@ def _settings(args: argparse.Namespace, started: float, steps: int) -> Any:
 
 
 def _check(args: argparse.Namespace) -> None:
-    known = {KPT_FUSION: _SOURCES, KEYPOINT_TRANSFORMER: _SCENES, HANDFORMER2T: _SCENES}.get(args.model, ())
+    known = {KPT_FUSION: _SOURCES, KEYPOINT_TRANSFORMER: _SCENES, HANDFORMER2T: _SCENES, HAND_TRUST: _RENDERED}.get(
+        args.model, ()
+    )
     source = args.data[0] if len(args.data) == 1 and args.data[0] in known else None
     if source is None:
         for folder in map(Path, args.data):
@@ -271,6 +281,7 @@ def _handformer2t(args: argparse.Namespace, started: float) -> Path:
         steps=args.steps or None,
         epochs=args.epochs,
         encoder=args.encoder,
+        placed=args.placed,
         network={} if args.stages is None else {"stages": args.stages},
     )
     path: Path = training.run_handformer2t(chosen, _settings(args, started, 0))
@@ -319,32 +330,9 @@ def _transformer(args: argparse.Namespace, started: float) -> Path:
 
 
 # How models are trained that are no recipes.
-def _hand_sides(args: argparse.Namespace, started: float) -> Path:
-    """The judge of sides for one pose network; the file of its weights."""
-    training = load("hand_pose_ros.training.side_judge")
-    folders = [Path(folder) for folder in args.data]
-    names = " ".join(folder.name for folder in folders)
-    samples = args.samples or training.SideSettings.samples
-    chosen = training.SideSettings(
-        data=tuple(folders),
-        validation=args.validation,
-        network=args.network,
-        out=args.out,
-        samples=samples,
-        minutes=args.minutes,
-        seed=args.seed,
-        threads=args.threads or 1,
-        command=f"hand_pose train {HAND_SIDES} --data {names} --validation {args.validation.name} --samples {samples} "
-        f"--minutes {args.minutes:g} --seed {args.seed}",
-    )
-    path, about = training.run_sides(chosen)
-    for name, text in about.items():
-        print(f"{name}: {text}")
-    return Path(path)
-
-
 _COURSES: Final = {
-    HAND_SIDES: _hand_sides,
+    HAND_SIDES: hand_sides,
+    HAND_TRUST: hand_trust,
     KPT_FUSION: _fusion,
     HANDFORMER2T: _handformer2t,
     KEYPOINT_TRANSFORMER: _transformer,

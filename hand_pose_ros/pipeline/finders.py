@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hand_pose_ros.config import PipelineConfig
@@ -26,12 +27,22 @@ def open_finder(config: PipelineConfig) -> OutsideFinder:
     return OutsideFinder(config, _inner(config))
 
 
-def _inner(config: PipelineConfig) -> Finder | None:
+def finder_file(config: PipelineConfig) -> Path | None:
+    """The file of the network that finds hands; None where something else finds them.
+
+    Raises:
+        EngineError: there is no such network.
+    """
     name = config.finder.model
-    if name == BOXES:
-        return None
-    if name == MEDIAPIPE:
+    return None if name in (BOXES, MEDIAPIPE) else find_model(name)
+
+
+def _inner(config: PipelineConfig) -> Finder | None:
+    if config.finder.model == MEDIAPIPE:
         return MediaPipeFinder(config)
-    engine = create_engine(find_model(name), config.engine, config.threads)
+    path = finder_file(config)
+    if path is None:
+        return None
+    engine = create_engine(path, config.engine, config.threads)
     warm_up(engine)
     return HandFinder(engine, config)

@@ -1,4 +1,7 @@
-"""One hand per crop: the pose network looks at a cube about each hand, whose side is worked out by looking twice."""
+"""One hand per crop: the pose network looks at a cube about each hand, whose side is worked out by looking twice.
+
+A newly found place is followed when everything that was seen of it together makes a hand (`pipeline.trust`).
+"""
 
 from __future__ import annotations
 
@@ -22,16 +25,18 @@ from hand_pose_ros.pipeline.sides import (
 )
 from hand_pose_ros.pipeline.timing import StageTimer
 from hand_pose_ros.pipeline.tracking import Track, Tracker
+from hand_pose_ros.pipeline.trust import Trust, believe
 from hand_pose_ros.skeleton import Side
 from hand_pose_ros.types import FloatArray, Frame, HandDetection
 
 
 class _Look(NamedTuple):
-    """A place taken for a hand of either side, and the evidence (log-odds) for the side of `hand`."""
+    """A place taken for a hand of either side, the evidence (log-odds) for the side of `hand`, the finder's score."""
 
     hand: NetworkHand
     other: NetworkHand
     evidence: float
+    found: float
 
     @property
     def spread(self) -> float:
@@ -47,13 +52,22 @@ class SingleHands:
         estimator: joints from one hand's place.
         tracker: keeps the followed hands.
         judge: tells the side from two looks of this estimator.
+        trust: tells hands from other things that the finder and this estimator take for hands.
     """
 
-    def __init__(self, finder: Finder, estimator: Estimator, tracker: Tracker, judge: Judge = side_evidence) -> None:
+    def __init__(
+        self,
+        finder: Finder,
+        estimator: Estimator,
+        tracker: Tracker,
+        judge: Judge = side_evidence,
+        trust: Trust = believe,
+    ) -> None:
         self._finder = finder
         self._estimator = estimator
         self._tracker = tracker
         self._judge = judge
+        self._trust = trust
         self._config = estimator.config
         self._since_search = 0
 
@@ -132,13 +146,13 @@ class SingleHands:
             return None
         told = finder_evidence(detection)
         evidence = bounded(evidence + (told if hand.side is detection.side else -told))
-        return _Look(hand, other, evidence)
+        return _Look(hand, other, evidence, detection.score)
 
     def _decide(self, look: _Look) -> tuple[NetworkHand, float]:
         """The hand of a look and the evidence for its side, with what is known beforehand.
 
         Raises:
-            DroppedHand: no hand of this side is wanted any more.
+            DroppedHand: no hand of this side is wanted any more, or this is hardly one ("doubtful").
         """
         hand, evidence = look.hand, look.evidence
         # Evidence is for the hand's own side, the prior for the right one.
@@ -146,6 +160,8 @@ class SingleHands:
             hand, evidence = look.other, -evidence
         if hand.side not in self._sides_wanted():
             raise DroppedHand("side_not_wanted")
+        if self._trust(look.found, hand, evidence) < self._config.tracking.min_trust:
+            raise DroppedHand("doubtful")
         return hand, evidence
 
     def _watch_side(

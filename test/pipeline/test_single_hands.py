@@ -51,3 +51,21 @@ def test_of_two_right_hands_of_one_person_the_surer_is_taken(surer: float, place
     assert track.hand.side is Side.RIGHT
     np.testing.assert_allclose(track.hand.center, place, atol=1e-6)
     assert dropped["side_not_wanted"] == 1
+
+
+def test_a_place_that_is_hardly_a_hand_is_counted_and_not_followed() -> None:
+    config = PipelineConfig()
+    both, dropped = TwoPlaces(config), Counter[str]()
+    both.spread[HAND] = 0.012  # the face is looked at first
+    frame = Frame(0, "camera", CAMERA, depth=np.ones((CAMERA.height, CAMERA.width), np.float32))
+    shown: list[tuple[float, float]] = []
+
+    def trust(found: float, hand: NetworkHand, evidence: float) -> float:
+        shown.append((found, float(hand.joints[0, 2])))
+        return 0.1 if found > 0.5 else 0.8
+
+    seen = SingleHands(both, both, Tracker(config.tracking), trust=trust).observe(frame, StageTimer(), dropped)
+    (track,) = seen.tracks
+    np.testing.assert_allclose(track.hand.center, HAND, atol=1e-6)
+    assert dropped["doubtful"] == 1
+    np.testing.assert_allclose(shown, [(0.9, 0.9), (0.4, 0.5)], atol=1e-6)
