@@ -49,7 +49,8 @@ def check_array(name: str, array: Any, shape: tuple[int | None, ...], dtype: Any
 class Intrinsics:
     """A pinhole camera of one image size (pixels). Integer pixel coordinates are pixel centres.
 
-    `distortion` holds ROS `CameraInfo.d` (plumb_bob or rational_polynomial); empty or all zero means none.
+    `distortion` holds ROS `CameraInfo.d` of the `distortion_model` there (plumb_bob, rational_polynomial or
+    equidistant); empty or all zero means none. The pipeline works without: `geometry.lens` rectifies images.
     """
 
     fx: float
@@ -59,6 +60,7 @@ class Intrinsics:
     width: int
     height: int
     distortion: tuple[float, ...] = ()
+    distortion_model: str = ""
 
     def __post_init__(self) -> None:
         values = (self.fx, self.fy, self.cx, self.cy)

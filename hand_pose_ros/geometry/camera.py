@@ -6,10 +6,14 @@ Integer pixel coordinates are pixel centres (OpenCV, ROS): the top left pixel's 
 from __future__ import annotations
 
 import dataclasses
+from typing import Final
 
 import numpy as np
 
-from hand_pose_ros.types import DoubleArray, FloatArray, Intrinsics
+from hand_pose_ros.types import DoubleArray, FloatArray, Intrinsics, InvalidData
+
+# Sizes are rounded, and 848x480 shows what 1280x720 does.
+_SAME_ASPECT: Final = 0.01
 
 
 def project(points: FloatArray | DoubleArray, camera: Intrinsics) -> DoubleArray:
@@ -41,6 +45,23 @@ def scale_intrinsics(camera: Intrinsics, width: int, height: int) -> Intrinsics:
         width=width,
         height=height,
     )
+
+
+def fit_intrinsics(camera: Intrinsics, width: int, height: int) -> Intrinsics:
+    """K for an image of this size that shows the whole of the camera's view, calibrated at another size.
+
+    Raises:
+        InvalidData: another aspect ratio: which part of the view the image shows cannot be known.
+    """
+    if (camera.width, camera.height) == (width, height):
+        return camera
+    sx, sy = width / camera.width, height / camera.height
+    if abs(sx - sy) > _SAME_ASPECT * max(sx, sy):
+        raise InvalidData(
+            f"camera_info: expected the image's size {width}x{height} or its aspect ratio, got {camera.width}x"
+            f"{camera.height}; use the camera_info that is published with the image"
+        )
+    return scale_intrinsics(camera, width, height)
 
 
 def crop_intrinsics(camera: Intrinsics, x: int, y: int, width: int, height: int) -> Intrinsics:

@@ -9,27 +9,30 @@ from __future__ import annotations
 import math
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
-from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from hand_pose_ros.config import ConfigError, SyncConfig, TopicConfig
-from hand_pose_ros.ros.images import color_from_message
-from hand_pose_ros.sources.image_messages import depth_of, intrinsics_of
+from hand_pose_ros.ros.received import COLOR, DEPTH, DepthSource, ReceivedFrame, Serialized
+from hand_pose_ros.ros.static_frames import StaticFrames
+from hand_pose_ros.sources.image_messages import is_rectified
 from hand_pose_ros.sources.pairing import StampPairer
-from hand_pose_ros.sources.scene_messages import stamp_of
-from hand_pose_ros.types import Frame, InvalidData
 
-COLOR: Final = "color"
-DEPTH: Final = "depth"
 INFO: Final = "camera_info"
+DEPTH_INFO: Final = "depth_camera_info"
 NO_CAMERA_INFO: Final = "no_camera_info"
+NO_STAMP: Final = "no_stamp"
+DAMAGED: Final = "damaged"
+
+# Encapsulation and stamp.
+_HEADER_BYTES: Final = 12
+_REMEDY: Final = "let the camera's driver stamp its images: without, nobody knows which of them belong together"
 
 # Only the newest frame is of interest, but colour and depth come one after the other: with a depth of 1 a short
 # starvation leaves images of different instants; on a busy machine (load 9 on two cores, 90 frames at 30 Hz) 13 and 15
@@ -51,41 +54,6 @@ RELIABLE: Final = QoSProfile(
 )
 
 
-@dataclass(frozen=True)
-class Serialized:
-    """An image message as it came over the wire."""
-
-    message_type: type
-    data: bytes
-
-
-@dataclass(frozen=True)
-class ReceivedFrame:
-    """The images of one instant, not yet decoded; `arrived_s` is monotonic time of the last of them."""
-
-    images: dict[str, Serialized]
-    info: CameraInfo
-    arrived_s: float
-
-    def decode(self) -> Frame:
-        """The frame, with the header of the colour image (of the depth image where there is no colour).
-
-        Raises:
-            DecodeError: an image that cannot be read.
-            InvalidData: sizes that do not fit together, or an unusable camera_info.
-        """
-        messages = {name: deserialize_message(item.data, item.message_type) for name, item in self.images.items()}
-        color = color_from_message(messages[COLOR]) if COLOR in messages else None
-        depth = depth_of(messages[DEPTH]) if DEPTH in messages else None
-        if color is not None and depth is not None and color.shape[:2] != depth.shape:
-            raise InvalidData(
-                f"depth image: expected the colour image's size {color.shape[1]}x{color.shape[0]}, got "
-                f"{depth.shape[1]}x{depth.shape[0]}; subscribe to the depth aligned to colour (align_depth.enable)"
-            )
-        header = messages[COLOR if COLOR in messages else DEPTH].header
-        return Frame(stamp_of(header), header.frame_id, intrinsics_of(self.info), color, depth)
-
-
 @dataclass
 class _Stream:
     """An image topic and how it is subscribed to at present."""
@@ -104,7 +72,7 @@ class Inputs:
         node: subscribes.
         topics, sync: which topics and how to pair them.
         deliver: called in the executor's thread with every complete set.
-        dropped: called with a reason for complete sets that cannot be used.
+        dropped: called with a reason, and where there is something to mend a text, for what cannot be used.
         color_alone: colour images need no depth: they are delivered alone while no depth image comes.
 
     Raises:
@@ -117,7 +85,7 @@ class Inputs:
         topics: TopicConfig,
         sync: SyncConfig,
         deliver: Callable[[ReceivedFrame], None],
-        dropped: Callable[[str], None],
+        dropped: Callable[[str, str], None],
         color_alone: bool = False,
     ) -> None:
         streams = image_streams(topics)
@@ -125,14 +93,20 @@ class Inputs:
         self._node = node
         self._deliver = deliver
         self._dropped = dropped
+        self._topics = topics
         self._info: CameraInfo | None = None
+        self._depth_info: CameraInfo | None = None
+        self._frames: StaticFrames | None = None
         self._reliability = topics.reliability
         self._heard: set[str] = set()
         both = COLOR in streams and DEPTH in streams
         self._patience = topics.depth_patience if color_alone and both and topics.depth_patience > 0 else math.inf
         self._color_at = self._depth_at = -math.inf
         # First, since the executor serves what is ready in this order and a frame takes the newest camera_info.
-        self._info_subscription = node.create_subscription(CameraInfo, topics.camera_info, self._on_info, BEST_EFFORT)
+        self._infos = {INFO: self._subscribe_info(topics.camera_info, self._on_info)}
+        if both and topics.depth_camera_info:
+            self._infos[DEPTH_INFO] = self._subscribe_info(topics.depth_camera_info, self._on_depth_info)
+            self._frames = StaticFrames(node)
         self._streams = [_Stream(name, kind, topic) for name, (kind, topic) in streams.items()]
         for stream in self._streams:
             self._subscribe(stream, BEST_EFFORT)
@@ -142,6 +116,24 @@ class Inputs:
     def topics(self) -> list[str]:
         """Names of the image topics, resolved."""
         return [stream.subscription.topic_name for stream in self._streams]
+
+    @property
+    def drops(self) -> Mapping[str, int]:
+        """Images that were in no set, by reason."""
+        return self.pairer.drops
+
+    @property
+    def waiting(self) -> int:
+        """Images that wait for their companions."""
+        return self.pairer.waiting
+
+    def facts(self) -> Mapping[str, str]:
+        """Nothing beside the settings."""
+        return {}
+
+    def reset(self) -> None:
+        """Forget what waits: time has jumped."""
+        self.pairer.reset()
 
     def adapt(self) -> None:
         """Subscribe to each image topic as its publishers offer it; call it now and then, publishers come and go."""
@@ -155,17 +147,20 @@ class Inputs:
     def silent(self) -> tuple[str, ...]:
         """The topics on which nothing came since the last call."""
         topics = {stream.name: stream.subscription.topic_name for stream in self._streams}
-        if self._info is None:  # once is enough
-            topics[INFO] = self._info_subscription.topic_name
+        heard = {INFO: self._info is not None, DEPTH_INFO: self._depth_info is not None}  # once is enough
+        topics.update({name: item.topic_name for name, item in self._infos.items() if not heard[name]})
         silent = tuple(topic for name, topic in topics.items() if name not in self._heard)
         self._heard.clear()
         return silent
 
     def close(self) -> None:
         """Unsubscribe."""
-        for subscription in (self._info_subscription, *(stream.subscription for stream in self._streams)):
+        for subscription in (*self._infos.values(), *(stream.subscription for stream in self._streams)):
             self._node.destroy_subscription(subscription)
         self._streams.clear()
+        if self._frames is not None:
+            self._frames.close()
+            self._frames = None
 
     def _wanted(self, topic: str) -> QoSProfile | None:
         if self._reliability != "auto":
@@ -180,19 +175,48 @@ class Inputs:
         stream.qos = qos
         stream.subscription = self._node.create_subscription(stream.kind, stream.topic, callback, qos, raw=True)
 
+    def _subscribe_info(self, topic: str, callback: Callable[[CameraInfo], None]) -> Any:
+        return self._node.create_subscription(CameraInfo, topic, callback, BEST_EFFORT)
+
     def _on_info(self, message: CameraInfo) -> None:
         self._info = message
 
+    def _on_depth_info(self, message: CameraInfo) -> None:
+        self._depth_info = message
+
     def _on_image(self, name: str, kind: type, data: bytes) -> None:
         self._heard.add(name)
+        if len(data) < _HEADER_BYTES:
+            self._dropped(DAMAGED, f"{name}: expected an image message, got {len(data)} bytes")
+            return
         now, stamp_ns, item = time.monotonic(), serialized_stamp_ns(data), Serialized(kind, data)
+        if stamp_ns <= 0:
+            self._dropped(
+                NO_STAMP, f"{name}: expected the time of exposure in the header, got {stamp_ns} ns; {_REMEDY}"
+            )
+            return
         complete = {COLOR: item} if self._without_depth(name, now) else self.pairer.add(name, stamp_ns, item)
-        if complete is None:
-            return
+        if complete is not None:
+            self._complete(complete, now)
+
+    def _complete(self, images: dict[str, Serialized], now: float) -> None:
         if self._info is None:
-            self._dropped(NO_CAMERA_INFO)
+            self._dropped(NO_CAMERA_INFO, "")  # at the start nobody need mend anything; a silent topic is named
             return
-        self._deliver(ReceivedFrame(complete, self._info, now))
+        source = None
+        if self._frames is not None and len(images) > 1:
+            if self._depth_info is None:
+                self._dropped(NO_CAMERA_INFO, "")
+                return
+            source = DepthSource(self._depth_info, self._frames, self._rectified(DEPTH))
+        rectified = self._rectified(COLOR if COLOR in images else DEPTH)
+        self._deliver(ReceivedFrame(images, self._info, now, rectified, source))
+
+    def _rectified(self, name: str) -> bool:
+        if self._topics.rectified != "auto":
+            return self._topics.rectified == "yes"
+        topic = next(stream.subscription.topic_name for stream in self._streams if stream.name == name)
+        return is_rectified(topic)
 
     def _without_depth(self, name: str, now: float) -> bool:
         """Whether this image is of colour and needs to wait for depth no longer."""

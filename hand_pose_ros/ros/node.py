@@ -26,16 +26,20 @@ from hand_pose_ros.engines.base import EngineError
 from hand_pose_ros.pipeline.hand_models import load_hand_models
 from hand_pose_ros.pipeline.pipeline import Pipeline
 from hand_pose_ros.ros.boxes import BoxInput
+from hand_pose_ros.ros.camera import CameraFrame, CameraInput
 from hand_pose_ros.ros.checks import check_images, check_values
 from hand_pose_ros.ros.diagnostics import Monitor, Once, Silence, diagnostic_array
 from hand_pose_ros.ros.ending import until_shutdown
-from hand_pose_ros.ros.inputs import Inputs, ReceivedFrame
+from hand_pose_ros.ros.inputs import Inputs
 from hand_pose_ros.ros.outputs import Outputs
 from hand_pose_ros.ros.parameters import changed_config, declare_config
+from hand_pose_ros.ros.received import ReceivedFrame
 from hand_pose_ros.ros.services import offer_services
-from hand_pose_ros.ros.target_frame import NoTransform, TargetFrame
+from hand_pose_ros.ros.static_frames import NoTransform
+from hand_pose_ros.ros.target_frame import TargetFrame
 from hand_pose_ros.ros.worker import NewestWorker
-from hand_pose_ros.sources.errors import DecodeError
+from hand_pose_ros.sources.errors import DecodeError, SourceError
+from hand_pose_ros.sources.frames import FrameMaker
 from hand_pose_ros.types import Frame, InvalidData, Scene
 
 NODE_NAME: Final = "hand_pose"
@@ -71,13 +75,14 @@ class HandPoseNode(LifecycleNode):  # type: ignore[misc]  # rclpy carries no typ
         self._complain = Once(lambda text: self.log_error(f"{text} (said once; /diagnostics counts)"))
         self._seen: tuple[Frame, Scene] | None = None
         self._pipeline: Pipeline | None = None
-        self._inputs: Inputs | None = None
+        self._inputs: Inputs | CameraInput | None = None
         self._boxes: BoxInput | None = None
         self._outputs: Outputs | None = None
         self._target: TargetFrame | None = None
-        self._worker: NewestWorker[ReceivedFrame] = NewestWorker(
+        self._worker: NewestWorker[ReceivedFrame | CameraFrame] = NewestWorker(
             self._process, lambda: self.monitor.dropped(REPLACED), self._failed
         )
+        self._make_frame = FrameMaker()
         self._changes: list[Callable[[Pipeline], None]] = []
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         steady = Clock(clock_type=ClockType.STEADY_TIME)  # simulated time may stand still
@@ -94,7 +99,7 @@ class HandPoseNode(LifecycleNode):  # type: ignore[misc]  # rclpy carries no typ
 
     def waiting(self) -> int:
         """Images and frames that wait for something; bounded, whatever the input does."""
-        return self._worker.waiting + (self._inputs.pairer.waiting if self._inputs is not None else 0)
+        return self._worker.waiting + (self._inputs.waiting if self._inputs is not None else 0)
 
     def start(self) -> None:
         """Configure and activate.
@@ -150,7 +155,7 @@ class HandPoseNode(LifecycleNode):  # type: ignore[misc]  # rclpy carries no typ
         """Run one transition; rclpy turns exceptions into a bare ERROR, so what happened is said here."""
         try:
             action()
-        except (ConfigError, EngineError, InvalidData, OSError, ImportError) as error:
+        except (ConfigError, EngineError, InvalidData, SourceError, OSError, ImportError) as error:
             self.log_error(f"cannot {name}: {error}")
             return TransitionCallbackReturn.FAILURE
         except Exception:
@@ -163,7 +168,7 @@ class HandPoseNode(LifecycleNode):  # type: ignore[misc]  # rclpy carries no typ
         models = load_hand_models(config.pipeline)
         self._pipeline = Pipeline(config.pipeline)
         check_images(self._pipeline, config)
-        self._outputs = Outputs(self, config.publish, models)
+        self._outputs = Outputs(self, config.publish, models, self._pipeline.inside)
         if config.publish.target_frame:
             self._target = TargetFrame(self, config.publish.target_frame)
         # Dotted names are what the model files say of themselves; /diagnostics shows them too.
@@ -176,18 +181,22 @@ class HandPoseNode(LifecycleNode):  # type: ignore[misc]  # rclpy carries no typ
         self._outputs.latch("mano" if self.config.pipeline.mano_path else "bundled")
         self._worker.start()
         color_alone = not self._pipeline.needs_depth
-        self._inputs = Inputs(
-            self, self.config.topics, self.config.sync, self._on_frame, self.monitor.dropped, color_alone
-        )
+        self._inputs = self._open_inputs(color_alone)
         if self.config.topics.hand_boxes:
             refused = partial(self._drop, INVALID_BOXES)
             self._boxes = BoxInput(self, self.config.topics.hand_boxes, self._pipeline.suggest, refused)
-        self.get_logger().info(f"subscribed to {', '.join(self._inputs.topics)}")
+        self.get_logger().info(f"listening to {', '.join(self._inputs.topics)}")
+
+    def _open_inputs(self, color_alone: bool) -> Inputs | CameraInput:
+        config = self.config
+        if config.camera.source == "topics":
+            return Inputs(self, config.topics, config.sync, self._on_frame, self._refuse, color_alone)
+        return CameraInput(self, config.camera, config.topics, self._on_frame, self._failed)
 
     def _stop(self) -> None:
         if self._inputs is not None:
             self._inputs.close()
-            for reason, count in self._inputs.pairer.drops.items():
+            for reason, count in self._inputs.drops.items():
                 self.monitor.dropped(reason, count)
             self._inputs = None
         if self._boxes is not None:
@@ -235,18 +244,18 @@ class HandPoseNode(LifecycleNode):  # type: ignore[misc]  # rclpy carries no typ
         except (ImportError, OSError) as error:
             return False, f"no snapshot in publish.snapshot_folder: {error}"
 
-    def _on_frame(self, received: ReceivedFrame) -> None:
+    def _on_frame(self, received: ReceivedFrame | CameraFrame) -> None:
         self.monitor.received()
         self._worker.submit(received)
 
-    def _process(self, received: ReceivedFrame) -> None:
+    def _process(self, received: ReceivedFrame | CameraFrame) -> None:
         """One frame, in the worker's thread. Bad input is counted and said once; the next frame may be good."""
         pipeline, outputs = self._pipeline, self._outputs
         assert pipeline is not None and outputs is not None  # the worker only runs while the node is active
         while self._changes:
             self._changes.pop(0)(pipeline)
         try:
-            frame = received.decode()
+            frame = received.decode(self._make_frame)
             seen = pipeline.process(frame)
             self._seen = (frame, seen)
             scene = seen if self._target is None else self._target.move(seen)
@@ -263,15 +272,20 @@ class HandPoseNode(LifecycleNode):  # type: ignore[misc]  # rclpy carries no typ
             outputs.publish(frame, seen, scene)
             self._account(scene, received)
 
-    def _account(self, scene: Scene, received: ReceivedFrame) -> None:
+    def _account(self, scene: Scene, received: ReceivedFrame | CameraFrame) -> None:
         for reason, count in scene.dropped.items():
             self.monitor.dropped(f"hand: {reason}", count)
         latency = (self.get_clock().now().nanoseconds - scene.stamp_ns) * 1e-9
         self.monitor.published(len(scene.hands), latency, time.monotonic() - received.arrived_s)
 
     def _drop(self, reason: str, error: Exception) -> None:
+        self._refuse(reason, str(error))
+
+    def _refuse(self, reason: str, text: str) -> None:
+        """Count what is thrown away, and say once what there is to mend."""
         self.monitor.dropped(reason)
-        self._complain(f"dropped ({reason}): {error}")
+        if text:
+            self._complain(f"dropped ({reason}): {text}")
 
     def _failed(self, error: BaseException) -> None:
         """A bug or a broken engine: a node that lives on without a worker would look healthy, so it ends."""
@@ -292,7 +306,7 @@ class HandPoseNode(LifecycleNode):  # type: ignore[misc]  # rclpy carries no typ
         """A bag loops or the clock is set: nothing from before belongs to what comes."""
         self.monitor.forget_latency()
         if self._inputs is not None:
-            self._inputs.pairer.reset()
+            self._inputs.reset()
         self._changes.append(lambda pipeline: pipeline.reset())
 
     def _adapt(self) -> None:
@@ -301,7 +315,7 @@ class HandPoseNode(LifecycleNode):  # type: ignore[misc]  # rclpy carries no typ
 
     def _report(self) -> None:
         inputs = self._inputs
-        drops, silent = (inputs.pairer.drops, inputs.silent()) if inputs is not None else (None, ())
+        drops, silent = (inputs.drops, inputs.silent()) if inputs is not None else (None, ())
         report = self.monitor.report(time.monotonic(), drops, silent)
         if inputs is not None and (news := self._silence.news(silent)) is not None:
             self.get_logger().warning(news)
@@ -312,4 +326,5 @@ class HandPoseNode(LifecycleNode):  # type: ignore[misc]  # rclpy carries no typ
     def _facts(self) -> Mapping[str, str]:
         tolerance = self.config.sync.tolerance_ms
         sync = "exact stamps" if tolerance == 0 else f"within {tolerance:g} ms"
-        return {**(self._pipeline.describe() if self._pipeline is not None else {}), "sync": sync}
+        runs = self._pipeline.describe() if self._pipeline is not None else {}
+        return {**runs, "sync": sync, **(self._inputs.facts() if self._inputs is not None else {})}

@@ -16,7 +16,8 @@ from sensor_msgs.msg import CameraInfo
 
 from hand_pose_ros.config import TopicConfig
 from hand_pose_ros.ros.images import color_from_message
-from hand_pose_ros.ros.inputs import BEST_EFFORT, COLOR, INFO, RELIABLE, image_streams, serialized_stamp_ns
+from hand_pose_ros.ros.inputs import BEST_EFFORT, INFO, RELIABLE, image_streams, serialized_stamp_ns
+from hand_pose_ros.ros.received import COLOR
 from hand_pose_ros.sources.errors import DecodeError
 from hand_pose_ros.sources.image_messages import depth_of, intrinsics_of
 from hand_pose_ros.sources.survey import StreamSeen, Survey

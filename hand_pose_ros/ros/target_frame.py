@@ -12,14 +12,11 @@ from rclpy.time import Time
 
 from hand_pose_ros.config import ConfigError
 from hand_pose_ros.geometry.wrist import quaternion_to_matrix, wrist_pose
+from hand_pose_ros.ros.static_frames import NoTransform
 from hand_pose_ros.types import DoubleArray, HandEstimate, ObjectEstimate, Scene
 
 # A transform of the same instant may come a little after the image; longer waits would add to the latency.
 _PATIENCE: Final = 0.05
-
-
-class NoTransform(RuntimeError):
-    """tf2 does not know the way; the text is tf2's own."""
 
 
 class TargetFrame:

@@ -23,7 +23,8 @@ from rosbags.serde import SerdeError
 from hand_pose_ros.sources.bag_storage import BagStorage, Topic
 from hand_pose_ros.sources.bag_topics import COMPRESSED, HANDS, IMAGE, BagTopics, FirstImage, describe, find_topics
 from hand_pose_ros.sources.errors import BagError, DecodeError
-from hand_pose_ros.sources.image_messages import color_of, depth_of, intrinsics_of
+from hand_pose_ros.sources.frames import FrameMaker
+from hand_pose_ros.sources.image_messages import color_of, depth_of, intrinsics_of, is_rectified
 from hand_pose_ros.sources.message_types import typestore
 from hand_pose_ros.sources.pairing import pair_all
 from hand_pose_ros.sources.scene_messages import scene_from_messages, stamp_of
@@ -66,6 +67,7 @@ class BagReader:
         self._given_intrinsics = intrinsics
         self._tolerance_ns = tolerance_ns
         self._cameras: list[tuple[int, Intrinsics]] = []
+        self._make_frame = FrameMaker()
 
     def __enter__(self) -> BagReader:
         storage = self._storage.__enter__()
@@ -145,12 +147,12 @@ class BagReader:
         color = images.get("color")
         depth = images.get("depth")
         stamp_ns = stamp_of(header)
-        return Frame(
-            stamp_ns=stamp_ns,
-            frame_id=header.frame_id,
-            intrinsics=self._camera_at(stamp_ns),
-            color=None if color is None else color_of(color),
-            depth=None if depth is None else depth_of(depth),
+        return self._make_frame(
+            stamp_ns,
+            header.frame_id,
+            self._camera_at(stamp_ns),
+            None if color is None else color_of(color),
+            None if depth is None else depth_of(depth),
         )
 
     def _decoded(self, decode: Callable[[], Any], images: int = 1) -> Any:
@@ -195,7 +197,8 @@ class BagReader:
 
     def _take_camera_info(self, msgtype: str, data: bytes) -> None:
         message = self._decoded(partial(_deserialize, msgtype, data))
-        camera = None if message is None else self._decoded(partial(intrinsics_of, message))
+        rectified = is_rectified(self.topics.color or self.topics.depth or "")
+        camera = None if message is None else self._decoded(partial(intrinsics_of, message, rectified))
         if camera is not None and all(camera != known for _, known in self._cameras[-1:]):
             self._cameras.append((stamp_of(message.header), camera))
 

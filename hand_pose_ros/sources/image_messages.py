@@ -9,6 +9,8 @@ from typing import Any, Final
 
 import numpy as np
 
+from hand_pose_ros.geometry.camera import crop_intrinsics, scale_intrinsics
+from hand_pose_ros.geometry.lens import check_lens
 from hand_pose_ros.sources.decode import (
     decode_color,
     decode_compressed_color,
@@ -19,10 +21,8 @@ from hand_pose_ros.sources.decode import (
     encode_depth,
 )
 from hand_pose_ros.sources.scene_messages import Make
-from hand_pose_ros.types import ByteArray, FloatArray, Intrinsics, InvalidData
+from hand_pose_ros.types import ByteArray, FloatArray, Intrinsics
 
-# Models whose coefficients `Intrinsics.distortion` can hold.
-_DISTORTION_MODELS: Final = ("", "plumb_bob", "rational_polynomial")
 _PLUMB_BOB_SIZE: Final = 5
 
 
@@ -50,22 +50,31 @@ def depth_of(message: Any) -> FloatArray:
     return decode_depth(m.encoding, m.height, m.width, m.step, bool(m.is_bigendian), _bytes(m))
 
 
-def intrinsics_of(message: Any) -> Intrinsics:
-    """The pinhole camera of a CameraInfo.
+def intrinsics_of(message: Any, rectified: bool = False) -> Intrinsics:
+    """The camera of a CameraInfo: of its raw images (K and D), or of those that image_proc has rectified (P).
+
+    Its size is that of the images: a region of interest and binning are taken into account.
 
     Raises:
-        InvalidData: an uncalibrated camera (K all zero) or a distortion model that cannot be used.
+        InvalidData: an uncalibrated camera (K all zero) or a distortion that cannot be taken out.
     """
-    distortion = tuple(float(value) for value in message.d)
-    if not any(distortion):
-        distortion = ()
-    elif message.distortion_model not in _DISTORTION_MODELS:
-        raise InvalidData(
-            "camera_info: expected distortion model plumb_bob or rational_polynomial, got "
-            f"{message.distortion_model!r}; rectify the images (image_proc) and use their camera_info"
-        )
-    fx, cx, fy, cy = (float(message.k[index]) for index in (0, 2, 4, 5))
-    return Intrinsics(fx, fy, cx, cy, int(message.width), int(message.height), distortion)
+    straight = rectified and message.p[0] > 0
+    matrix, indices = (message.p, (0, 2, 5, 6)) if straight else (message.k, (0, 2, 4, 5))
+    fx, cx, fy, cy = (float(matrix[index]) for index in indices)
+    lens = () if rectified else tuple(float(value) for value in message.d)
+    model = str(message.distortion_model) if any(lens) else ""
+    full = Intrinsics(fx, fy, cx, cy, int(message.width), int(message.height), lens if any(lens) else (), model)
+    check_lens(full)
+    region = message.roi
+    width, height = int(region.width) or full.width, int(region.height) or full.height
+    part = crop_intrinsics(full, int(region.x_offset), int(region.y_offset), width, height)
+    columns, rows = max(1, int(message.binning_x)), max(1, int(message.binning_y))
+    return scale_intrinsics(part, width // columns, height // rows) if columns * rows > 1 else part
+
+
+def is_rectified(topic: str) -> bool:
+    """Whether image_proc's rule for names says that the images are rectified: image_rect, image_rect_color, …"""
+    return "/image_rect" in f"/{topic}"
 
 
 def color_image(make: Make, header: Any, color: ByteArray) -> Any:
@@ -99,20 +108,23 @@ def compressed_depth(make: Make, header: Any, depth: FloatArray) -> Any:
 
 def camera_info(make: Make, header: Any, camera: Intrinsics) -> Any:
     """CameraInfo of an unrectified pinhole camera."""
-    distortion = np.zeros(max(_PLUMB_BOB_SIZE, len(camera.distortion)), dtype=np.float64)
-    distortion[: len(camera.distortion)] = camera.distortion
+    distortion = np.array(camera.distortion or (0.0,) * _PLUMB_BOB_SIZE, dtype=np.float64)
     projection = np.hstack([camera.matrix, np.zeros((3, 1))])
     return make(
         "sensor_msgs/msg/CameraInfo",
         header=header,
         height=camera.height,
         width=camera.width,
-        distortion_model="plumb_bob" if len(distortion) == _PLUMB_BOB_SIZE else "rational_polynomial",
+        distortion_model=camera.distortion_model or _model_of(len(distortion)),
         d=distortion,
         k=camera.matrix.reshape(-1),
         r=np.eye(3).reshape(-1),
         p=projection.reshape(-1),
     )
+
+
+def _model_of(coefficients: int) -> str:
+    return "plumb_bob" if coefficients == _PLUMB_BOB_SIZE else "rational_polynomial"
 
 
 def _compressed(make: Make, header: Any, text: str, data: bytes) -> Any:

@@ -36,11 +36,11 @@ BAD = [
     pytest.param({"step": 5}, "step", id="wrong step"),
     pytest.param({"width": 32, "step": 64, "data": blank(1)}, "aligned", id="depth that is not aligned"),
     pytest.param({"info": {"k": np.zeros(9)}}, "calibrated", id="uncalibrated camera"),
-    pytest.param({"info": {"width": 8}}, "shape", id="camera_info of another size"),
+    pytest.param({"info": {"width": 8}}, "aspect ratio", id="camera_info of another view"),
     pytest.param(
-        {"info": {"distortion_model": "equidistant", "d": array.array("d", [0.1, 0, 0, 0])}},
-        "equidistant",
-        id="fisheye",
+        {"info": {"distortion_model": "mei", "d": array.array("d", [0.1, 0, 0, 0])}},
+        "'mei'",
+        id="a lens that nobody knows",
     ),
 ]
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from hand_pose_ros.geometry.wrist import quaternion_to_matrix
 from hand_pose_ros.skeleton import BONES, JOINT_NAMES, Side
-from hand_pose_ros.sources.image_messages import camera_info, intrinsics_of
+from hand_pose_ros.sources.image_messages import camera_info, intrinsics_of, is_rectified
 from hand_pose_ros.sources.message_types import make, message_folder, serialize, typestore
 from hand_pose_ros.sources.scene_markers import marker_array, object_frame, transforms
 from hand_pose_ros.sources.scene_messages import (
@@ -185,16 +185,51 @@ def test_object_frames_have_plain_names() -> None:
 def test_camera_info(distortion: tuple[float, ...]) -> None:
     camera = Intrinsics(600.0, 601.0, 320.5, 240.25, 640, 480, distortion)
     message = camera_info(make, header_of(make, 1, "f"), camera)
-    assert intrinsics_of(message) == camera
+    assert intrinsics_of(message) == replace(camera, distortion_model=message.distortion_model if distortion else "")
     assert message.distortion_model == ("rational_polynomial" if len(distortion) == 8 else "plumb_bob")
     serialize(message)
-    message.distortion_model = "equidistant"
+    message.distortion_model = "mei"
     if distortion:
-        with pytest.raises(InvalidData, match="got 'equidistant'"):
+        with pytest.raises(InvalidData, match="got 'mei'"):
             intrinsics_of(message)
+    assert intrinsics_of(message, rectified=True) == replace(camera, distortion=())
     message.k[:] = 0
     with pytest.raises(InvalidData, match=r"camera_info|calibrated"):
         intrinsics_of(message)
+
+
+def test_camera_info_of_a_part_and_of_binned_images() -> None:
+    """image_pipeline's rule: K is of the full resolution; the region is cut out first, then pixels are put together."""
+    camera = Intrinsics(600.0, 601.0, 320.5, 240.25, 640, 480)
+    message = camera_info(make, header_of(make, 1, "f"), camera)
+    message.roi.x_offset, message.roi.y_offset, message.roi.width, message.roi.height = 100, 40, 400, 320
+    assert intrinsics_of(message) == replace(camera, cx=220.5, cy=200.25, width=400, height=320)
+    message.binning_x = message.binning_y = 2
+    binned = intrinsics_of(message)
+    assert (binned.width, binned.height, binned.fx) == (200, 160, 300.0)
+    assert binned.cx == pytest.approx((220.5 + 0.5) / 2 - 0.5)
+
+
+@pytest.mark.parametrize(
+    ("topic", "is_so"),
+    [
+        ("/camera/color/image_raw", False),
+        ("/camera/image_rect_color", True),
+        ("/camera/camera/depth/image_rect_raw", True),
+        ("image_rect", True),
+        ("/direct/image", False),
+    ],
+)
+def test_rectified_images_are_known_by_their_topic(topic: str, is_so: bool) -> None:
+    assert is_rectified(topic) is is_so
+
+
+def test_rectified_images_have_the_projection_matrix() -> None:
+    camera = Intrinsics(600.0, 601.0, 320.5, 240.25, 640, 480, (0.1, -0.2, 0.001, 0.002, 0.05), "plumb_bob")
+    message = camera_info(make, header_of(make, 1, "f"), camera)
+    message.p[0], message.p[2], message.p[5], message.p[6] = 550.0, 310.0, 551.0, 230.0
+    assert intrinsics_of(message, rectified=True) == Intrinsics(550.0, 551.0, 310.0, 230.0, 640, 480)
+    assert intrinsics_of(message) == camera
 
 
 def test_an_unknown_field_is_an_error() -> None:
