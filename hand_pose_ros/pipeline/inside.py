@@ -10,6 +10,7 @@ import numpy as np
 from hand_pose_ros.config import ConfigError, PipelineConfig
 from hand_pose_ros.engines.base import Array
 from hand_pose_ros.geometry.scene_crop import Window, window_around
+from hand_pose_ros.pipeline.estimator import Estimator
 from hand_pose_ros.pipeline.keypoint_transformer import KeypointTransformerNetwork
 from hand_pose_ros.pipeline.models import open_pose_model
 from hand_pose_ros.pipeline.scene_estimator import SceneEstimator
@@ -65,7 +66,7 @@ class InsideView:
     """
 
     def __init__(self, network: KeypointTransformerNetwork) -> None:
-        if "attention" not in {spec.name for spec in network.engine.outputs}:
+        if not _tells_attention(network):
             raise ConfigError("inside: expected a graph with the output attention; export the network anew")
         self._network = network
         self._representation = network.engine.metadata.get("representation", "")
@@ -98,10 +99,25 @@ def open_inside(config: PipelineConfig) -> InsideView:
         ConfigError: it is no Keypoint Transformer.
         EngineError: it cannot be loaded.
     """
-    model = open_pose_model(config)
-    if not isinstance(model, SceneEstimator) or not isinstance(model.network, KeypointTransformerNetwork):
+    network = _network_of(open_pose_model(config))
+    if network is None:
         raise ConfigError(f"inside: expected a Keypoint Transformer, {config.model} is another network")
-    return InsideView(model.network)
+    return InsideView(network)
+
+
+def inside_of(model: Estimator | SceneEstimator) -> InsideView | None:
+    """Of a network that runs already; None where there is nothing to look into."""
+    network = _network_of(model)
+    return None if network is None or not _tells_attention(network) else InsideView(network)
+
+
+def _network_of(model: Estimator | SceneEstimator) -> KeypointTransformerNetwork | None:
+    network = model.network if isinstance(model, SceneEstimator) else None
+    return network if isinstance(network, KeypointTransformerNetwork) else None
+
+
+def _tells_attention(network: KeypointTransformerNetwork) -> bool:
+    return "attention" in {spec.name for spec in network.engine.outputs}
 
 
 def read_inside(outputs: Mapping[str, Array], crop: Array, query: int, side: Side, joint: int) -> Inside:

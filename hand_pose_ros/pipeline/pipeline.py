@@ -13,9 +13,10 @@ from hand_pose_ros.engines.blas import single_threaded_blas
 from hand_pose_ros.engines.zoo import find_model
 from hand_pose_ros.pipeline.assembly import joint_pixels, region_of_interest, valid_joints, wrist_of
 from hand_pose_ros.pipeline.estimator import DroppedHand, Estimator
-from hand_pose_ros.pipeline.finders import open_finder
+from hand_pose_ros.pipeline.finders import finder_file, open_finder
 from hand_pose_ros.pipeline.following import Finder, Following, sides_of
 from hand_pose_ros.pipeline.hand_models import load_hand_models
+from hand_pose_ros.pipeline.inside import InsideView, inside_of
 from hand_pose_ros.pipeline.meshes import Meshes
 from hand_pose_ros.pipeline.models import open_pose_model
 from hand_pose_ros.pipeline.outside import HandBox, OutsideFinder
@@ -27,6 +28,7 @@ from hand_pose_ros.pipeline.smoothing import OneEuroFilter
 from hand_pose_ros.pipeline.stream import Instant
 from hand_pose_ros.pipeline.timing import StageTimer
 from hand_pose_ros.pipeline.tracking import Track, Tracker
+from hand_pose_ros.pipeline.trust import HandTrust, Trust, believe, open_trust
 from hand_pose_ros.types import FloatArray, Frame, HandEstimate, Scene
 
 __all__ = ["Finder", "Pipeline"]
@@ -63,10 +65,13 @@ class Pipeline:
         self._tracker = Tracker(config.tracking)
         # What a judge has learnt belongs to one network: an estimator from elsewhere is judged by its deviations.
         self._judge = side_evidence if estimator is not None else open_judge(find_model(config.model))
+        self._trust: Trust = believe
+        if estimator is None:
+            self._trust = open_trust(find_model(config.model), finder_file(config) if finder is None else None)
         self._following: Following = (
             SceneHands(self._finder, self._estimator, self._tracker)
             if isinstance(self._estimator, SceneEstimator)
-            else SingleHands(self._finder, self._estimator, self._tracker, self._judge)
+            else SingleHands(self._finder, self._estimator, self._tracker, self._judge, self._trust)
         )
         self._meshes = Meshes(load_hand_models(config)) if config.mesh else None
         self.counts: Counter[str] = Counter()
@@ -86,6 +91,11 @@ class Pipeline:
     def needs_color(self) -> bool:
         """Whether the model sees nothing without a colour image."""
         return isinstance(self._following, SceneHands)
+
+    @property
+    def inside(self) -> InsideView | None:
+        """The way to look into the network, with the frames' own thread; None where it has nothing to show."""
+        return inside_of(self._estimator)
 
     def process(self, frame: Frame) -> Scene:
         """The hands of one frame. Frames come in the order of their stamps; a jump of time forgets the hands."""
@@ -144,6 +154,7 @@ class Pipeline:
             description.update({f"{role}.{key}": value for key, value in facts.items()})
         if isinstance(self._following, SingleHands):
             description["sides"] = "learnt" if isinstance(self._judge, SideJudge) else "by the deviations alone"
+            description["trust"] = "learnt" if isinstance(self._trust, HandTrust) else "by the score alone"
         return description
 
     def engines(self) -> dict[str, Engine]:
