@@ -21,6 +21,7 @@ COMMANDS: Final = {
     "train": "train a network on synthetic hands",
     "export": "write a trained network as a calibrated ONNX model",
     "eval": "measure the pipeline on held-out data",
+    "camera": "find the hands before a RealSense, live, without ROS",
     "doctor": "say what is installed, what runs, what the camera gives, and what to do about the rest",
 }
 

@@ -110,6 +110,17 @@ CAMERA: Final = Argument(
 )
 
 
+SOURCE: Final = (
+    Argument(
+        "source",
+        "Where images come from: topics; pyrealsense2 reads a RealSense in the node (in place of camera:=realsense).",
+        choices=("", "topics", "pyrealsense2"),
+        parameter="camera.source",
+    ),
+    Argument("serial", "source:=pyrealsense2: serial number of the camera.", parameter="camera.serial"),
+)
+
+
 def describe(arguments: Iterable[Argument], *actions: LaunchDescriptionEntity) -> LaunchDescription:
     """A launch description with its arguments at the top level."""
     return LaunchDescription([*(item.declare() for item in arguments), *actions])
@@ -183,11 +194,20 @@ def rviz_node() -> OpaqueFunction:
 
 
 def realsense_camera() -> OpaqueFunction:
-    """realsense-ros where `camera` is realsense; align and sync are off by default there and both are needed."""
+    """realsense-ros where `camera` is realsense; align and sync are off by default there and both are needed.
+
+    Raises when launched:
+        ValueError: the node is to read the camera itself, which only one program can.
+    """
 
     def start(context: LaunchContext) -> list[IncludeLaunchDescription]:
         if LaunchConfiguration(CAMERA.name).perform(context) != "realsense":
             return []
+        if LaunchConfiguration("source").perform(context) == "pyrealsense2":
+            raise ValueError(
+                "camera:=realsense starts realsense2_camera, source:=pyrealsense2 reads the camera in the node: "
+                "expected one of both, since only one program can have the camera"
+            )
         path = PathJoinSubstitution([FindPackageShare("realsense2_camera"), "launch", "rs_launch.py"])
         depth = "false" if LaunchConfiguration("use_depth").perform(context) == "false" else "true"
         settings = {
@@ -205,7 +225,7 @@ def realsense_camera() -> OpaqueFunction:
 
 def model_launch(params_file: str) -> LaunchDescription:
     """The launch description of one model: node, RViz, camera."""
-    arguments = (*node_arguments(params_file), CAMERA)
+    arguments = (*node_arguments(params_file), *SOURCE, CAMERA)
     return describe(arguments, hand_pose_node(arguments, params_file), rviz_node(), realsense_camera())
 
 

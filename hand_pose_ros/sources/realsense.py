@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from types import ModuleType, TracebackType
 from typing import Any, Final
@@ -19,13 +19,10 @@ import numpy as np
 from hand_pose_ros.config import CameraConfig
 from hand_pose_ros.sources.realsense_optics import intrinsics_from
 from hand_pose_ros.sources.realsense_sdk import MISSING, USB3, CameraError, CameraMissing, connected, info, sdk
-from hand_pose_ros.types import Frame
+from hand_pose_ros.types import Frame, Intrinsics
 
 COLOR: Final = "color"
 DEPTH: Final = "depth"
-# Names of realsense-ros' frames, after the camera's name and before `_optical_frame`.
-COLOR_FRAME: Final = "camera_color_optical_frame"
-DEPTH_FRAME: Final = "camera_depth_optical_frame"
 # No frame for so long (s): the camera is gone, or hangs.
 SILENCE_S: Final = 2.0
 # Between two looks for a camera that is not there (s).
@@ -89,14 +86,19 @@ class RealSense:
         self._sensors: list[Any] = []
         self._anchor_ns: int | None = None
 
+    def check(self) -> None:
+        """Whether it could be opened; it is not.
+
+        Raises:
+            CameraMissing, CameraError: as on entering.
+        """
+        self._find()
+
     def __enter__(self) -> RealSense:
         rs = sdk()
-        device = _chosen(self._devices(), self.config.serial)
+        device, profiles, self.intrinsics = self._find()
         usb = info(device, "usb_type_descriptor")
-        profiles = {name: _profile(device, self.config, name, usb) for name in self.streams}
-        main = profiles[self.streams[0]][1].as_video_stream_profile()
-        self.intrinsics = intrinsics_from(main.get_intrinsics())
-        self.frame_id = COLOR_FRAME if COLOR in self.streams else DEPTH_FRAME
+        self.frame_id = f"{self.config.name}_{self.streams[0]}_optical_frame"  # realsense-ros' names
         self.about = CameraAbout(
             info(device, "name"), info(device, "serial_number"), info(device, "firmware_version"), usb, self._told()
         )
@@ -111,7 +113,7 @@ class RealSense:
     ) -> None:
         self._close()
 
-    def read(self, timeout_s: float = SILENCE_S) -> Frame:
+    def read(self, timeout_s: float) -> Frame:
         """The newest frame with all streams; older ones that wait are left out.
 
         Raises:
@@ -126,6 +128,14 @@ class RealSense:
             f"camera {self.about.serial}: expected a frame within {timeout_s:g} s, got none; it was unplugged "
             f"or hangs: {USB3}"
         )
+
+    def _find(self) -> tuple[Any, dict[str, tuple[Any, Any]], Intrinsics]:
+        """The device, of each stream the sensor and its profile, and the images' camera."""
+        device = _chosen(self._devices(), self.config.serial)
+        usb = info(device, "usb_type_descriptor")
+        profiles = {name: _profile(device, self.config, name, usb) for name in self.streams}
+        main = profiles[self.streams[0]][1].as_video_stream_profile()
+        return device, profiles, intrinsics_from(main.get_intrinsics())
 
     def _open(self, rs: ModuleType, device: Any, profiles: dict[str, tuple[Any, Any]]) -> None:
         self._syncer = rs.syncer(_QUEUE)
@@ -199,32 +209,30 @@ class RealSense:
 
 
 def camera_frames(
-    camera: RealSense, running: Callable[[], bool], say: Callable[[str], None], retry_s: float = RETRY_S
-) -> Iterator[Frame]:
-    """Frames for as long as `running()`; a camera that is not there or goes is waited for.
+    camera: RealSense, running: Callable[[], bool], say: Callable[[str, bool], None]
+) -> Generator[Frame, None, None]:
+    """Frames for as long as `running()`; a camera that is not there, or cannot be used (any more), is waited for.
 
-    `say` is told once when it is not there, why, and once when it is (back).
-
-    Raises:
-        CameraError: it is there, and cannot be used as asked for.
+    `say(text, good)` is told once that it is there, and once why it is not. Call `camera.check()` before, for what
+    waiting does not mend.
     """
     missing = ""
     while running():
         try:
             with camera:
-                say(camera.about.text())
+                say(camera.about.text(), True)
                 for warning in camera.about.warnings():
-                    say(warning)
+                    say(warning, True)
                 missing = ""
                 while running():
-                    yield camera.read()
-        except CameraMissing as error:
+                    yield camera.read(SILENCE_S)
+        except CameraError as error:
             if not missing:
-                say(f"{error}; waiting for the camera")
+                say(f"{error}; waiting for the camera", False)
             missing = str(error)
-            end = time.monotonic() + retry_s
+            end = time.monotonic() + RETRY_S
             while running() and time.monotonic() < end:
-                time.sleep(min(0.05, retry_s))
+                time.sleep(0.05)
 
 
 def _chosen(devices: list[Any], serial: str) -> Any:

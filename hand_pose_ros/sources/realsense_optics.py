@@ -6,8 +6,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from hand_pose_ros.sources.realsense_sdk import sdk
-from hand_pose_ros.types import DoubleArray, Intrinsics, InvalidData
+from hand_pose_ros.sources.realsense_sdk import CameraError, sdk
+from hand_pose_ros.types import DoubleArray, Intrinsics
 
 # Points of the image, per axis, through which plumb_bob is laid.
 _GRID: Final = 12
@@ -19,7 +19,7 @@ def intrinsics_from(told: Any) -> Intrinsics:
     Brown-Conrady's coefficients are plumb_bob's; to the inverse model (the colour of D400 cameras) plumb_bob is fitted.
 
     Raises:
-        InvalidData: a fisheye's or another model that camera_info's plumb_bob cannot hold.
+        CameraError: a fisheye's or another model that camera_info's plumb_bob cannot hold.
     """
     name = str(told.model).rpartition(".")[2].partition(":")[0]
     coefficients = np.asarray(told.coeffs, dtype=np.float64)
@@ -28,7 +28,7 @@ def intrinsics_from(told: Any) -> Intrinsics:
     elif name == "inverse_brown_conrady":
         distortion = plumb_bob_of(told)
     else:
-        raise InvalidData(
+        raise CameraError(
             f"camera: expected the distortion model brown_conrady or inverse_brown_conrady, got {name}; use a "
             "pinhole camera's stream (D400, L500)"
         )

@@ -147,11 +147,16 @@ def assert_runs(file: str, model: str, toys: dict[str, str], **more: str) -> Non
     assert_clean(seen, processes=2)
 
 
-def test_a_node_that_cannot_start_ends_and_says_why(toys: dict[str, str]) -> None:
-    """Not left hanging: the process ends with 1, and the reason is on the screen."""
+@pytest.mark.parametrize(
+    ("parameter", "words"),
+    [("pipeline.model:=no_such_model", "no_such_model"), ("camera.source:=pyrealsense2", "pip install pyrealsense2")],
+    ids=["model", "camera"],
+)
+def test_a_node_that_cannot_start_ends_and_says_why(toys: dict[str, str], parameter: str, words: str) -> None:
+    """Not left hanging: the process ends with 1, the reason is on the screen. Jazzy's Python has no pyrealsense2."""
     environment = {**os.environ, "ROS_DOMAIN_ID": str(1 + os.getpid() % 100)}
     program = str(SHARE.parents[1] / "lib" / "hand_pose_ros" / "hand_pose_node")
-    arguments = ["--ros-args", "--params-file", toys["params_file"], "-p", "pipeline.model:=no_such_model"]
+    arguments = ["--ros-args", "--params-file", toys["params_file"], "-p", parameter]
     done = subprocess.run(
         [sys.executable, program, *arguments],
         env=environment,
@@ -160,7 +165,7 @@ def test_a_node_that_cannot_start_ends_and_says_why(toys: dict[str, str]) -> Non
         timeout=60,
     )
     assert done.returncode == 1
-    assert "no_such_model" in done.stderr + done.stdout
+    assert words in done.stderr + done.stdout
 
 
 def declared(path: Path) -> dict[str, DeclareLaunchArgument]:
@@ -194,10 +199,17 @@ def _text(substitutions: Any) -> str:
 @pytest.mark.parametrize(("use_depth", "expected"), [("", "true"), ("true", "true"), ("false", "false")])
 def test_the_camera_gives_depth_where_it_is_used(use_depth: str, expected: str) -> None:
     context = LaunchContext()
-    context.launch_configurations.update(camera="realsense", use_depth=use_depth)
+    context.launch_configurations.update(camera="realsense", use_depth=use_depth, source="")
     (include,) = realsense_camera().execute(context)
     settings = dict(include.launch_arguments)
     assert {settings[name] for name in ("enable_depth", "align_depth.enable", "enable_sync")} == {expected}
+
+
+def test_only_one_program_reads_the_camera() -> None:
+    context = LaunchContext()
+    context.launch_configurations.update(camera="realsense", use_depth="", source="pyrealsense2")
+    with pytest.raises(ValueError, match=r"camera:=realsense .* source:=pyrealsense2"):
+        realsense_camera().execute(context)
 
 
 @pytest.mark.parametrize("given", ["handformer2t.yaml", str(SHARE / "config" / "handformer2t.yaml")])
