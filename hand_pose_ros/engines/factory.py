@@ -17,7 +17,8 @@ _CHECKPOINTS: Final = (".pt", ".pth", ".ckpt")
 
 def available_engines() -> tuple[str, ...]:
     """The engines that can be asked for on this machine."""
-    return ("onnxruntime",) if importlib.util.find_spec("onnxruntime") is not None else ()
+    needs = {"tensorrt": ("tensorrt", "cuda"), "onnxruntime": ("onnxruntime",)}
+    return tuple(name for name, modules in needs.items() if all(map(importlib.util.find_spec, modules)))
 
 
 def create_engine(model_path: str | Path, engine: str = "auto", threads: int = 0) -> Engine:
@@ -25,7 +26,8 @@ def create_engine(model_path: str | Path, engine: str = "auto", threads: int = 0
 
     Args:
         model_path: an .onnx file.
-        engine: "onnxruntime", or "auto" for the best one that starts here, which is logged.
+        engine: "tensorrt", "onnxruntime", or "auto" for the best one that starts here, which is logged: TensorRT where
+            the engine of this file has been built before (`hand_pose engine build`), since building takes minutes.
         threads: CPU threads; 0 takes half of the cores.
 
     Raises:
@@ -40,11 +42,33 @@ def create_engine(model_path: str | Path, engine: str = "auto", threads: int = 0
         return chosen
     if engine == "onnxruntime":
         return OnnxRuntimeEngine(path, threads, CUDA if CUDA in available_providers() else CPU)
+    if engine == "tensorrt":
+        return _tensorrt(path)
     here = ", ".join(available_engines()) or "none (pip install onnxruntime)"
     raise EngineError(f"engine {engine} was asked for, but it does not run here; available: {here}")
 
 
+def _tensorrt(path: Path) -> Engine:
+    from hand_pose_ros.engines.tensorrt_api import TensorRtMissing
+    from hand_pose_ros.engines.tensorrt_engine import TensorRtEngine  # for Linux alone
+
+    try:
+        return TensorRtEngine(path)
+    except TensorRtMissing as error:
+        here = ", ".join(name for name in available_engines() if name != "tensorrt") or "none (pip install onnxruntime)"
+        raise EngineError(f"{error}; available: {here}") from error
+
+
 def _best(path: Path, threads: int) -> Engine:
+    if "tensorrt" in available_engines():
+        from hand_pose_ros.engines.tensorrt_engine import TensorRtEngine, is_built
+
+        try:
+            if is_built(path):
+                return TensorRtEngine(path)
+            logger.info("TensorRT is passed over: `hand_pose engine build` has not been run for %s", path.name)
+        except EngineError as error:
+            logger.warning("TensorRT is passed over: %s", error)
     if CUDA in available_providers():
         try:
             return OnnxRuntimeEngine(path, threads, CUDA)
