@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hand_pose_ros.config import ConfigError, NodeConfig
+from hand_pose_ros.pipeline.inside import parse_joint
 from hand_pose_ros.pipeline.outside import parse_region
 from hand_pose_ros.pipeline.pipeline import Pipeline
 
@@ -10,6 +11,7 @@ from hand_pose_ros.pipeline.pipeline import Pipeline
 def check_values(config: NodeConfig) -> None:
     """Raises `ConfigError` where a text cannot be read."""
     parse_region(config.pipeline.finder.roi)
+    parse_joint(config.publish.inside)
 
 
 def check_images(pipeline: Pipeline, config: NodeConfig) -> None:

@@ -16,11 +16,14 @@ from visualization_msgs.msg import MarkerArray
 from hand_pose_ros.config import ConfigError, PublishConfig
 from hand_pose_ros.hand_model.model import HandModel
 from hand_pose_ros.msg import HandArray, HandMeshArray, HandMeshTopology, ObjectPoseArray
+from hand_pose_ros.pipeline.inside import InsideView, parse_joint
+from hand_pose_ros.ros.diagnostics import Once
 from hand_pose_ros.ros.message_classes import make
 from hand_pose_ros.ros.vision import vision_class
 from hand_pose_ros.skeleton import Side
 from hand_pose_ros.sources import detection_messages, image_messages, scene_markers, scene_messages
-from hand_pose_ros.types import Frame, Scene
+from hand_pose_ros.types import ByteArray, Frame, Scene
+from hand_pose_ros.visualization.inside import draw_inside
 from hand_pose_ros.visualization.overlay import background, draw_scene
 
 # Reliable matches every subscriber, RViz's displays too; a short queue, since the next result replaces this one.
@@ -46,12 +49,19 @@ class Outputs:
         node: publishes.
         config: what to publish; may be replaced while running (`config` attribute).
         models: the hand models that the meshes come from.
+        inside: shows what the network looks at; None: there is no such topic.
 
     Raises:
         ConfigError: vision_msgs is asked for and not installed.
     """
 
-    def __init__(self, node: LifecycleNode, config: PublishConfig, models: Mapping[Side, HandModel]) -> None:
+    def __init__(
+        self,
+        node: LifecycleNode,
+        config: PublishConfig,
+        models: Mapping[Side, HandModel],
+        inside: InsideView | None = None,
+    ) -> None:
         self.config = config
         self._node = node
         self._next_mesh_markers = 0.0
@@ -68,6 +78,9 @@ class Outputs:
         self._markers = self._create(MarkerArray, "~/markers")
         self._mesh_markers = self._create(MarkerArray, "~/mesh_markers")
         self._overlay = self._create(Image, "~/overlay")
+        self._look = inside
+        self._inside = None if inside is None else self._create(Image, "~/inside")
+        self._not_seen = Once(lambda text: node.get_logger().warning(f"~/inside: {text}"))
         self._tf = self._create(TFMessage, "/tf", _TF_QOS)
 
     def close(self) -> None:
@@ -117,9 +130,23 @@ class Outputs:
             self._next_mesh_markers = time.monotonic() + _MESH_MARKERS_PERIOD
             self._mesh_markers.publish(scene_markers.mesh_markers(make, scene, self._faces))
         if _wanted(self._overlay):
-            picture = draw_scene(background(frame), seen, frame.intrinsics, self._faces)
-            header = scene_messages.header_of(make, seen.stamp_ns, seen.frame_id)
-            self._overlay.publish(image_messages.color_image(make, header, picture))
+            self._send(self._overlay, seen, draw_scene(background(frame), seen, frame.intrinsics, self._faces))
+        if self._look is not None and _wanted(self._inside):
+            self._publish_inside(self._look, frame, seen)
+
+    def _publish_inside(self, view: InsideView, frame: Frame, seen: Scene) -> None:
+        """One more run of the network, on the window of the hands."""
+        try:
+            side, joint = parse_joint(self.config.inside)
+            look = view.look(frame, seen.hands, side, joint)
+        except ConfigError as error:  # no query of its own in this representation, or a frame without colour
+            self._not_seen(str(error))
+            return
+        self._send(self._inside, seen, draw_inside(look))
+
+    def _send(self, publisher: Any, seen: Scene, picture: ByteArray) -> None:
+        header = scene_messages.header_of(make, seen.stamp_ns, seen.frame_id)
+        publisher.publish(image_messages.color_image(make, header, picture))
 
     def _create(self, kind: type, topic: str, qos: QoSProfile = OUTPUT_QOS) -> Any:
         self._publishers.append(self._node.create_lifecycle_publisher(kind, topic, qos))

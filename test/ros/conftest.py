@@ -60,6 +60,13 @@ def toy_two_hands(tmp_path_factory: pytest.TempPathFactory, toy_parameters: dict
 
 
 @pytest.fixture(scope="session")
+def toy_keypoints(tmp_path_factory: pytest.TempPathFactory, toy_parameters: dict[str, Any]) -> dict[str, Any]:
+    """Parameters that make a node run on a toy Keypoint Transformer."""
+    path = tmp_path_factory.mktemp("toy_keypoints") / "keypoints.onnx"
+    return {**toy_parameters, "pipeline.model": str(toy_scene_models.keypoint_transformer_model(path))}
+
+
+@pytest.fixture(scope="session")
 def toy_bag(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A recording of a toy hand that moves: PNG colour, raw depth."""
     path = tmp_path_factory.mktemp("toy_bag") / "toy.mcap"

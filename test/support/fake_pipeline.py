@@ -20,6 +20,7 @@ class FakePipeline:
 
     needs_depth = False
     needs_color = False
+    inside = None
 
     def __init__(self, config: PipelineConfig, scenes: list[Scene]) -> None:
         self.config = config
@@ -45,6 +46,10 @@ class FakePipeline:
     def reconfigure(self, config: PipelineConfig) -> None:
         """Kept."""
         self.config = config
+
+    def engines(self) -> dict[str, Any]:
+        """None."""
+        return {}
 
     def describe(self) -> dict[str, str]:
         """A name."""
