@@ -364,7 +364,7 @@ def test_a_builder_that_died_does_not_block(model: Path, trt: FakeTensorRt) -> N
 
 def test_a_folder_that_cannot_be_used_is_named(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HAND_POSE_ENGINES", str(model / "engines"))  # under a file
-    with pytest.raises(EngineError, match="cannot be used: .* set HAND_POSE_ENGINES to a folder"):
+    with pytest.raises(EngineError, match=r"cannot be used: .* set HAND_POSE_ENGINES to a folder"):
         TensorRtEngine(model)
 
 

@@ -1,8 +1,8 @@
 """A strict double of the tensorrt module, whose engines compute with ONNX Runtime.
 
 It has only what all supported versions of TensorRT have (test_tensorrt_facts.py holds it against the real packages),
-wants calls in the order that TensorRT documents, and keeps the rules of lifetimes: what was made with a logger, builder,
-runtime or engine is of no use after it. A plan is the ONNX file behind a line that says for what it was built.
+wants calls in the order that TensorRT documents, and refuses what was made with another builder. A plan is the ONNX
+file behind a line that says for what it was built.
 """
 
 from __future__ import annotations

@@ -1,0 +1,118 @@
+"""ONNX files read without the package onnx say what the package says, and half weights become the same numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import toy_models
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hand_pose_ros.engines import onnx_wire
+from hand_pose_ros.engines.base import EngineError
+from hand_pose_ros.engines.onnx_header import read_header
+from hand_pose_ros.engines.onnx_weights import widen_half_weights
+from hand_pose_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
+from hand_pose_ros.engines.tensorrt_engine import example_inputs
+from hand_pose_ros.engines.zoo import known_models
+
+SHIPPED = sorted(known_models().items())
+
+
+@pytest.mark.parametrize("path", [path for _, path in SHIPPED], ids=[name for name, _ in SHIPPED])
+def test_of_the_shipped_models(path: Path) -> None:
+    header, engine = read_header(path.read_bytes(), path.name), OnnxRuntimeEngine(path, 1)
+    assert (header.inputs, header.outputs) == (engine.inputs, engine.outputs)
+    assert header.metadata == engine.metadata and header.unread == frozenset()
+    # What the first run of a TensorRT engine is judged by.
+    outputs = engine.run(example_inputs(engine.inputs))
+    assert all(np.isfinite(value).all() for value in outputs.values())
+
+
+@pytest.mark.parametrize("path", [path for _, path in SHIPPED], ids=[name for name, _ in SHIPPED])
+def test_shipped_models_with_wide_weights_give_the_same_numbers(path: Path) -> None:
+    wide = widen_half_weights(path.read_bytes())
+    onnx.checker.check_model(onnx.load_from_string(wide))
+    inputs = example_inputs(read_header(wide, path.name).inputs)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    after = onnxruntime.InferenceSession(wide, options).run(None, inputs)
+    before = OnnxRuntimeEngine(path, 1).run(inputs)
+    for ours, expected in zip(after, before.values(), strict=True):
+        np.testing.assert_array_equal(ours, expected)
+
+
+def half_model(path: Path) -> Path:
+    """Weights as float16: one for a product alone, one that is read as float16 too, one behind two casts."""
+    graph = toy_models.GraphBuilder()
+    alone, shared = (graph.constant(np.linspace(-2, 2, 6).reshape(2, 3) * k, np.float16) for k in (1, 3))
+    both = graph.op("Add", graph.op("Mul", "a", graph.cast(alone)), graph.cast(shared))
+    twice = graph.op("Cast", graph.op("Neg", shared), to=onnx.TensorProto.FLOAT)
+    graph.op("Add", both, graph.op("Add", twice, graph.cast(shared)), output="y")
+    return graph.save(path, {"a": ((2, 3), np.float32), "idle": ((1,), np.uint8)}, {"y": (2, 3)}, {"é": "ü\n"})
+
+
+def test_casts_of_constants_go_and_all_else_stays(tmp_path: Path) -> None:
+    path = half_model(tmp_path / "half.onnx")
+    before, after = onnx.load(str(path)).graph, onnx.load_from_string(widen_half_weights(path.read_bytes())).graph
+    assert [node.op_type for node in before.node].count("Cast") == 4
+    assert list(after.node) == [
+        node for node in before.node if node.op_type != "Cast" or node.input[0] not in {"c0", "c1"}
+    ]
+    assert sorted(item.data_type for item in after.initializer) == [1, 1, 1, 10]  # the shared one stays beside
+    (tmp_path / "wide.onnx").write_bytes(widen_half_weights(path.read_bytes()))
+    inputs = {"a": np.full((2, 3), 0.7, np.float32), "idle": np.zeros(1, np.uint8)}
+    expected = OnnxRuntimeEngine(path, 1).run(inputs)["y"]
+    np.testing.assert_array_equal(OnnxRuntimeEngine(tmp_path / "wide.onnx", 1).run(inputs)["y"], expected)
+
+
+def test_header_tells_what_nothing_reads(tmp_path: Path) -> None:
+    header = read_header(half_model(tmp_path / "half.onnx").read_bytes(), "half.onnx")
+    assert header.unread == {"idle"} and header.metadata == {"é": "ü\n"}
+    assert [str(spec) for spec in (*header.inputs, *header.outputs)] == [
+        "a float32 (2, 3)",
+        "idle uint8 (1)",
+        "y float32 (2, 3)",
+    ]
+
+
+def test_constants_that_are_inputs_too_are_no_inputs() -> None:
+    """Old exporters list weights among the inputs."""
+    value = onnx.helper.make_tensor_value_info
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("Add", ["a", "w"], ["y"])],
+        "g",
+        [value("a", 1, ["n", 2]), value("w", 1, [2])],
+        [value("y", 1, ["n", 2])],
+        [onnx.numpy_helper.from_array(np.ones(2, np.float32), "w")],
+    )
+    model = onnx.helper.make_model(graph)
+    assert [str(spec) for spec in read_header(model.SerializeToString(), "m").inputs] == ["a float32 (any, 2)"]
+
+
+def test_types_that_numpy_does_not_have_are_named() -> None:
+    value = onnx.helper.make_tensor_value_info
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("Identity", ["a"], ["y"])], "g", [value("a", 16, [1])], [value("y", 16, [1])]
+    )
+    with pytest.raises(EngineError, match="tensor a has ONNX type 16; known"):
+        read_header(onnx.helper.make_model(graph).SerializeToString(), "m")
+
+
+@given(st.binary(max_size=200))
+def test_rubbish_is_refused_or_read_never_a_crash(data: bytes) -> None:
+    with pytest.raises(EngineError):  # no rubbish has a graph with inputs and outputs
+        read_header(data, "rubbish")
+
+
+@given(st.integers(1, 1000), st.binary(max_size=300), st.integers(0, (1 << 63) - 1))
+def test_what_is_written_is_read(number: int, content: bytes, value: int) -> None:
+    message = onnx_wire.encode(number, content) + onnx_wire.encode_integer(number, value)
+    first, second = onnx_wire.fields(memoryview(message))
+    assert (first.number, bytes(first.content), second.integer) == (number, content, value)
+    assert bytes(first.raw) + bytes(second.raw) == message
+    assert onnx_wire.integers(second) == [value]
