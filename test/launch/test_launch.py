@@ -123,25 +123,27 @@ def test_sample_replays_with_the_shipped_models(params_file: str) -> None:
     assert_clean(seen, processes=2)
 
 
+@pytest.mark.parametrize("middleware", MIDDLEWARES)
 @pytest.mark.parametrize(("name", "model"), [("kpt_fusion", "hand.onnx"), ("keypoint_transformer", "two_hands.onnx")])
-def test_a_model_runs_on_a_camera(name: str, model: str, toys: dict[str, str]) -> None:
+def test_a_model_runs_on_a_camera(middleware: str, name: str, model: str, toys: dict[str, str]) -> None:
     """With the parameter file of its own."""
-    assert_runs(f"{name}.launch.py", model, toys, finder=str(Path(toys["bag"]).parent / "finder.onnx"))
+    assert_runs(middleware, f"{name}.launch.py", model, toys, finder=str(Path(toys["bag"]).parent / "finder.onnx"))
 
 
-def test_a_model_runs_on_colour_alone(tmp_path: Path, toys: dict[str, str]) -> None:
+@pytest.mark.parametrize("middleware", MIDDLEWARES)
+def test_a_model_runs_on_colour_alone(middleware: str, tmp_path: Path, toys: dict[str, str]) -> None:
     """On a user's own copy of the parameter file, which says where to look: the toy finder needs depth."""
     values = yaml.safe_load((SHARE / "config" / "handformer2t.yaml").read_text())
     values["/**"]["ros__parameters"]["pipeline"]["finder"] = {"roi": "0.05 0.2 0.5 0.6"}
     own = tmp_path / "own.yaml"
     own.write_text(yaml.safe_dump(values))
     more = {"use_depth": "false", "finder": "boxes", "params_file": str(own)}
-    assert_runs("handformer2t.launch.py", "two_hands.onnx", toys, **more)
+    assert_runs(middleware, "handformer2t.launch.py", "two_hands.onnx", toys, **more)
 
 
-def assert_runs(file: str, model: str, toys: dict[str, str], **more: str) -> None:
+def assert_runs(middleware: str, file: str, model: str, toys: dict[str, str], **more: str) -> None:
     arguments = {"model": str(Path(toys["bag"]).parent / model), "color_transport": "compressed", **more}
-    seen = probe(MIDDLEWARES[0], file, arguments, bag=toys["bag"])
+    seen = probe(middleware, file, arguments, bag=toys["bag"])
     assert seen["state"] == "active" and seen["frames"] == ["camera"], seen["log"]
     assert len(seen["tf_distances"]) >= 10 and max(seen["tf_distances"]) < 1e-5, seen["log"]
     assert_clean(seen, processes=2)
