@@ -17,6 +17,7 @@ from hand_pose_ros.cli.errors import UsageError
 from hand_pose_ros.cli.settings import add_settings, settings
 from hand_pose_ros.config import ConfigError, NodeConfig
 from hand_pose_ros.engines.base import EngineError, warm_up
+from hand_pose_ros.engines.zoo import find_model
 from hand_pose_ros.pipeline.pipeline import Pipeline
 from hand_pose_ros.sources.survey import Finding, Level, findings
 
@@ -75,6 +76,7 @@ def line(finding: Finding) -> str:
 def _all(config: NodeConfig, seconds: float) -> Iterator[Finding]:
     yield Finding(Level.OK, "version", f"hand_pose_ros {__version__}, Python {platform.python_version()}")
     yield from packages()
+    yield from tensorrt(config)
     yield from models(config)
     if importlib.util.find_spec("rclpy") is None:
         yield Finding(
@@ -97,6 +99,29 @@ def packages() -> Iterator[Finding]:
         there = importlib.util.find_spec(module) is not None
         text = f"{module} {_version(module)}".rstrip() if there else f"no {module}; it would give {purpose}"
         yield Finding(Level.OK, "package", text)
+
+
+def tensorrt(config: NodeConfig) -> Iterator[Finding]:
+    """Where TensorRT is installed: whether it can run, and whether the engine of the pose model has been built."""
+    if importlib.util.find_spec("tensorrt") is None:
+        return
+    try:
+        engine = importlib.import_module("hand_pose_ros.engines.tensorrt_engine")
+        built = engine.is_built(find_model(config.pipeline.model))
+    except EngineError as error:
+        asked = config.pipeline.engine == "tensorrt"
+        yield Finding(
+            Level.PROBLEM if asked else Level.WARNING,
+            "TensorRT",
+            str(error),
+            "install what is missing, or name another engine",
+        )
+        return
+    if built:
+        yield Finding(Level.OK, "TensorRT", f"the engine of {config.pipeline.model} is built")
+    else:
+        text = f"the engine of {config.pipeline.model} is not built yet; engine auto passes TensorRT over until it is"
+        yield Finding(Level.WARNING, "TensorRT", text, "hand_pose engine build")
 
 
 def ros_packages() -> Iterator[Finding]:

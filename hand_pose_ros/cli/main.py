@@ -22,6 +22,7 @@ COMMANDS: Final = {
     "export": "write a trained network as a calibrated ONNX model",
     "eval": "measure the pipeline on held-out data",
     "camera": "find the hands before a RealSense, live, without ROS",
+    "engine": "build TensorRT engines ahead of time, check them against ONNX Runtime, list them",
     "doctor": "say what is installed, what runs, what the camera gives, and what to do about the rest",
 }
 

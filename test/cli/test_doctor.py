@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
+import toy_models
+from fake_cuda import CudaError, FakeCudart
+from fake_tensorrt import FakeTensorRt
 
 from hand_pose_ros.cli import doctor
 from hand_pose_ros.cli import main as cli
+from hand_pose_ros.config import NodeConfig, replace
+from hand_pose_ros.engines.tensorrt_engine import TensorRtEngine
 from hand_pose_ros.sources.survey import Finding, Level
 
 
@@ -43,6 +50,27 @@ def test_what_will_not_work_is_a_problem(options: list[str], text: str, capsys: 
     assert cli.main(["doctor", *options]) == 1
     out = capsys.readouterr().out
     assert any(line.startswith("FAIL") and text in line for line in out.splitlines())
+
+
+@pytest.mark.parametrize("asked", ["auto", "tensorrt"])
+def test_tells_of_tensorrt_where_it_is_installed(asked: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cudart = FakeCudart()
+    trt = FakeTensorRt(cudart)
+    config = replace(
+        NodeConfig(), {"pipeline.engine": asked, "pipeline.model": str(toy_models.hand_model(tmp_path / "m.onnx"))}
+    )
+    monkeypatch.setenv("HAND_POSE_ENGINES", str(tmp_path / "engines"))
+    assert list(doctor.tensorrt(config)) == []
+    monkeypatch.setitem(sys.modules, "tensorrt", trt)
+    monkeypatch.setitem(sys.modules, "cuda.bindings.runtime", cudart)
+    (finding,) = doctor.tensorrt(config)
+    assert finding.level is Level.WARNING and finding.remedy == "hand_pose engine build"
+    TensorRtEngine(config.pipeline.model)
+    (finding,) = doctor.tensorrt(config)
+    assert finding.level is Level.OK and finding.text.endswith("is built")
+    cudart.fail("cudaGetDeviceCount", CudaError.cudaErrorNoDevice)
+    (finding,) = doctor.tensorrt(config)
+    assert finding.level is (Level.WARNING if asked == "auto" else Level.PROBLEM) and "no GPU" in finding.text
 
 
 def test_ros_packages_that_do_not_load_are_problems_where_they_are_needed(monkeypatch: pytest.MonkeyPatch) -> None:
