@@ -27,10 +27,13 @@ from hand_pose_ros.training.keypoint_transformer_losses import (
     keypoint_transformer_loss,
     map_loss,
 )
+from hand_pose_ros.training.keypoint_transformer_maps import JointMaps, joint_map_loss
 from hand_pose_ros.training.keypoint_transformer_targets import (
     IDENTITY_RADIUS,
+    Disturbance,
     KeypointTransformerTargets,
     PeakSearch,
+    disturbed,
     identities,
     true_keypoints,
 )
@@ -45,11 +48,13 @@ class Course(NamedTuple):
     """Optimiser steps of the training's parts.
 
     detector: the maps alone are learnt until this step (the paper's pre-training of the detector). truth_keypoints: for
-    so many steps after that true joints stand in for the peaks, as in the published code's first epochs.
+    so many steps after that true joints stand in for the peaks, as in the published code's first epochs, made worse by
+    `disturbance`.
     """
 
     detector: int = 0
     truth_keypoints: int = 0
+    disturbance: Disturbance = Disturbance()
 
 
 class KeypointTransformerModule(AveragedModule):
@@ -62,6 +67,7 @@ class KeypointTransformerModule(AveragedModule):
         course: which steps learn the maps alone, and which stand on true keypoints.
         image_rate: learning rate of encoder and decoder, of the rest's (published: 0.1).
         decay: of the averaged weights.
+        joint_maps: weight of `keypoint_transformer_maps`, an auxiliary task beside the network (ours); 0: none.
     """
 
     monitor = "mpjpe_mm"
@@ -74,8 +80,11 @@ class KeypointTransformerModule(AveragedModule):
         course: Course | None = None,
         image_rate: float = 1.0,
         decay: float = 0.999,
+        joint_maps: float = 0.0,
     ) -> None:
         super().__init__(KeypointTransformer(config), schedule, decay=decay)
+        self.map_weight = joint_maps
+        self.beside = JointMaps(config.network_widths.maps[1:3]) if joint_maps > 0 else None
         self.losses = KeypointTransformerLossConfig() if losses is None else losses
         self.course, self.image_rate = course or Course(), image_rate
         self.leaves_out = self.course.detector > 0
@@ -111,19 +120,28 @@ class KeypointTransformerModule(AveragedModule):
                         "rate": self.image_rate if images else 1.0,
                     }
                 )
+        if self.beside is not None:
+            groups.append({"params": list(self.beside.parameters()), "weight_decay": 0.0, "rate": self.image_rate})
         return torch.optim.AdamW(groups, lr=self.schedule.learning_rate)
 
     def loss(self, batch: SceneBatch) -> dict[str, Tensor]:
         """The paper's terms; those of the maps only during the detector's own steps."""
         targets = scene_targets(batch, self.transformer.config)
-        network = self.transformer
-        seen = network.see(batch.rgb.contiguous(memory_format=torch.channels_last))
-        if self.global_step < self.course.detector:
+        seen = self.transformer.see(batch.rgb.contiguous(memory_format=torch.channels_last))
+        terms = self._terms(seen, targets)
+        if self.beside is not None:
+            terms["joint_maps"] = self.map_weight * joint_map_loss(self.beside(seen.features), targets)
+            terms["total"] = terms["total"] + terms["joint_maps"]
+        return terms
+
+    def _terms(self, seen: ImageFeatures, targets: KeypointTransformerTargets) -> dict[str, Tensor]:
+        course, network = self.course, self.transformer
+        if self.global_step < course.detector:
             return map_loss(seen.maps, targets, self.losses)
         config = network.config
-        if self.global_step < self.course.detector + self.course.truth_keypoints:
-            search = _search(seen)
-            keypoints = true_keypoints(targets, config.hand_slots, config.object_slots, search, config.peaks)
+        if self.global_step < course.detector + course.truth_keypoints:
+            found = true_keypoints(targets, config.hand_slots, config.object_slots, _search(seen), config.peaks)
+            keypoints = disturbed(found, course.disturbance, config.hand_slots, config.map_size)
         else:
             keypoints = _detected(network, seen)
         output = network.understand(seen, keypoints)

@@ -181,3 +181,37 @@ def true_keypoints(
     # No slots for hands, and there is nothing on their map.
     points = search(maps, 0, object_slots, PeakSettings() if settings is None else settings)
     return Keypoints(*(torch.cat(pair, dim=1) for pair in zip(found, points, strict=True)))
+
+
+class Disturbance(NamedTuple):
+    """How keypoints are made worse.
+
+    shift: deviation in pixels of the 128x128 map. missed: part of the hands' keypoints that is left out. false: this
+    many more (as a part of all joints there are) lie anywhere in the map.
+    """
+
+    shift: float = 0.0
+    missed: float = 0.0
+    false: float = 0.0
+
+
+def disturbed(keypoints: Keypoints, disturbance: Disturbance, hand_slots: int, map_size: int) -> Keypoints:
+    """Hand keypoints (the first slots) as a detector might have found them, from torch's own randomness.
+
+    False ones need empty slots; they look like any other keypoint.
+    """
+    hand = Keypoints(*(part[:, :hand_slots] for part in keypoints))
+    rest = Keypoints(*(part[:, hand_slots:] for part in keypoints))
+    chance, place = torch.rand_like(hand.score), torch.rand_like(hand.xy) * (map_size - 1)
+    kept = hand.valid & (chance >= disturbance.missed)
+    free = ~hand.valid
+    wanted = disturbance.false * hand.valid.sum(dim=1, keepdim=True)
+    # Each empty slot with the chance that gives the wanted number on average.
+    false = free & (chance < wanted / free.sum(dim=1, keepdim=True).clamp(min=1))
+    scale = disturbance.shift * map_size / MAP_SIZE
+    moved = (hand.xy + scale * torch.randn_like(hand.xy)).clamp(0, map_size - 1)
+    used = kept | false
+    xy = torch.where(kept[..., None], moved, place) * used[..., None]
+    score = torch.where(kept, hand.score, torch.full_like(hand.score, MAP_RANGE)) * used
+    worse = Keypoints(xy, used, used.to(torch.int64) * HAND, score)
+    return Keypoints(*(torch.cat(pair, dim=1) for pair in zip(worse, rest, strict=True)))
