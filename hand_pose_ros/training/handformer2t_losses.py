@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from hand_pose_ros.networks.handformer2t.maps import turn
 from hand_pose_ros.networks.handformer2t.output import Handformer2TOutput
-from hand_pose_ros.skeleton import BONES
+from hand_pose_ros.skeleton import BONES, MCPS, WRIST
 from hand_pose_ros.training.handformer2t_flow import DIMENSIONS, RealNVP
 
 RleForm = Literal["density", "literal", "public", "laplace"]
@@ -32,7 +33,8 @@ class Handformer2TLossConfig:
         mmd_until: share of the training after which that weight has fallen linearly to 0; None keeps it (paper). The
             fact sheet's toy experiment learns faster without the term.
         bones: weight of the error of bone lengths in the pose's units (ours).
-        maps: weight of the auxiliary task of `handformer2t_maps` (ours).
+        maps: weight of the cross entropy of joint maps, the network's own or beside it (ours).
+        side, facing: weights of the sides of a network that orders hands by place, and of `maps.MapPose.facing` (ours).
         presence, relative_depth: weights of the two optional heads, where the network has them.
     """
 
@@ -42,6 +44,8 @@ class Handformer2TLossConfig:
     mmd_until: float | None = None
     bones: float = 0.0
     maps: float = 0.0
+    side: float = 1.0
+    facing: float = 5.0
     presence: float = 1.0
     relative_depth: float = 1.0
 
@@ -85,9 +89,14 @@ class Handformer2TLoss(nn.Module):
         self.flows = nn.ModuleList(RealNVP() for _ in range(0 if self.config.rle_form == "laplace" else stages))
 
     def forward(
-        self, output: Handformer2TOutput, targets: Handformer2TTargets, progress: float = 0.0
+        self,
+        output: Handformer2TOutput,
+        targets: Handformer2TTargets,
+        progress: float = 0.0,
+        sides: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """Weighted terms, and their sum under "total". `progress` 0..1 is the share of the training that is done.
+        """Weighted terms, and their sum under "total". `progress` 0..1 is the share of the training that is done;
+        `sides` (B, 2) is 1 for right hands, needed where the network tells sides.
 
         Computed in float32 whatever the autocast: exp and 1 / u overflow half precision.
 
@@ -102,6 +111,11 @@ class Handformer2TLoss(nn.Module):
                 Handformer2TTargets(*(value.float() for value in targets)),
                 progress,
             )
+            if sides is not None and output.side_logits is not None:
+                terms["side"] = self.config.side * side_entropy(output.side_logits.float(), sides, targets.presence)
+                if output.facing is not None:
+                    error = facing_error(output.facing.float(), targets, sides)
+                    terms["facing"] = self.config.facing * error
         return {**terms, "total": torch.stack(list(terms.values())).sum()}
 
     def _terms(self, output: Handformer2TOutput, targets: Handformer2TTargets, progress: float) -> dict[str, Tensor]:
@@ -113,6 +127,8 @@ class Handformer2TLoss(nn.Module):
             terms[f"rle_{index + 1}"] = _valid_mean(log_likelihood, valid)
         if config.direct > 0:
             terms["direct"] = config.direct * absolute_error(output.poses, targets.poses, valid)
+            if output.map_pose is not None:
+                terms["expected"] = config.direct * absolute_error(output.map_pose[None], targets.poses, valid)
         weight = config.mmd * mmd_share(progress, config.mmd_until)
         if weight > 0:
             terms["mmd"] = weight * mmd(output.poses[0], targets.poses, valid)
@@ -137,7 +153,21 @@ def _single(output: Handformer2TOutput) -> Handformer2TOutput:
         scales=output.scales.float(),
         presence_logits=None if presence is None else presence.float(),
         relative_depth=None if depth is None else depth.float(),
+        map_pose=None if output.map_pose is None else output.map_pose.float(),
     )
+
+
+def facing_error(facing: Tensor, targets: Handformer2TTargets, sides: Tensor) -> Tensor:
+    """Mean squared error of facing (B, 2) from the true turn, its sign changed for left hands, where it is known."""
+    known = targets.joint_valid[..., [WRIST, MCPS[0], MCPS[3]]].prod(dim=-1)
+    truth = turn(torch.where(known[..., None, None] > 0, targets.poses.float(), 0.0)) * (2 * sides - 1)
+    return _valid_mean((facing - truth).square(), known)
+
+
+def side_entropy(logits: Tensor, sides: Tensor, presence: Tensor) -> Tensor:
+    """Cross entropy of the sides (B, 2) of the hands that are there."""
+    entropy = functional.binary_cross_entropy_with_logits(logits, sides, reduction="none")
+    return _valid_mean(entropy, (presence > 0).float())
 
 
 def rle(pose: Tensor, scale: Tensor, truth: Tensor, valid: Tensor, flow: nn.Module | None, form: RleForm) -> Tensor:

@@ -1,46 +1,16 @@
-"""An auxiliary task for Handformer2T's encoder: where each joint of each hand is, as maps. Training only.
-
-Two tokens say little about a picture: which hand is which, and where, is learnt slowly from poses alone. Maps ask the
-encoder for it at every cell.
-"""
+"""What maps of joints (`networks.handformer2t.maps`) are taught."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
-from hand_pose_ros.networks.handformer2t.config import HANDS
-from hand_pose_ros.skeleton import NUM_JOINTS
+from hand_pose_ros.networks.handformer2t.maps import STRIDE
 
-# Of the crop's pixels per cell; the maps are those of the encoder's second group.
-STRIDE: Final = 8
-_WIDTH: Final = 64
 _SIGMA: Final = 0.75  # cells
-
-
-class JointMaps(nn.Module):
-    """Logits (B, 2, 21, h * w) of where each joint is, from the encoder's maps of strides 8, 16 and 32.
-
-    Args:
-        channels: of these three.
-    """
-
-    def __init__(self, channels: Sequence[int]) -> None:
-        super().__init__()
-        self.inputs = nn.ModuleList(nn.Conv2d(count, _WIDTH, 1) for count in channels)
-        self.middle = nn.Conv2d(_WIDTH, _WIDTH, 3, padding=1)
-        self.output = nn.Conv2d(_WIDTH, HANDS * NUM_JOINTS, 1)
-
-    def forward(self, levels: Sequence[Tensor]) -> Tensor:
-        """levels: strides 8, 16, 32."""
-        size = levels[0].shape[2:]
-        parts = [functional.interpolate(reduce(x), size) for reduce, x in zip(self.inputs, levels, strict=True)]
-        maps: Tensor = self.output(torch.relu(self.middle(torch.relu(torch.stack(parts).sum(dim=0)))))
-        return maps.reshape(maps.shape[0], HANDS, NUM_JOINTS, maps.shape[2] * maps.shape[3])
 
 
 def map_loss(logits: Tensor, uv: Tensor, valid: Tensor, crop: int) -> Tensor:

@@ -9,16 +9,18 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from hand_pose_ros.networks.handformer2t import Handformer2T, Handformer2TConfig
+from hand_pose_ros.networks.handformer2t import Handformer2T, Handformer2TConfig, Handformer2TOutput
 from hand_pose_ros.networks.handformer2t.config import DEPTH_RANGE
 from hand_pose_ros.networks.handformer2t.decode import Decoded, decode, encode
+from hand_pose_ros.networks.handformer2t.maps import JointMaps, by_joint
 from hand_pose_ros.skeleton import WRIST
 from hand_pose_ros.training.handformer2t_losses import (
     Handformer2TLoss,
     Handformer2TLossConfig,
     Handformer2TTargets,
 )
-from hand_pose_ros.training.handformer2t_maps import JointMaps, map_loss
+from hand_pose_ros.training.handformer2t_maps import map_loss
+from hand_pose_ros.training.handformer2t_order import by_place
 from hand_pose_ros.training.optimisation import AveragedModule, Measured, Schedule
 from hand_pose_ros.training.scene_crops import SceneBatch
 
@@ -49,7 +51,8 @@ class Handformer2TModule(AveragedModule):
         super().__init__(Handformer2T(config), schedule, compile_network, decay)
         self.losses = Handformer2TLoss(config.stages, losses)
         backbone = config.network_widths.backbone
-        self.maps = JointMaps(backbone[1:]) if self.losses.config.maps > 0 else None
+        # A network with maps of its own needs none beside it.
+        self.maps = JointMaps(backbone[1:]) if self.losses.config.maps > 0 and not config.maps else None
 
     @property
     def crop(self) -> int:
@@ -57,8 +60,10 @@ class Handformer2TModule(AveragedModule):
         return cast(Handformer2T, self.network).config.network_widths.crop
 
     def heavy_parts(self) -> Sequence[nn.Module]:
-        """The encoder; tokens, poses and losses stay in float32."""
-        return [cast(Handformer2T, self.network).backbone]
+        """The encoder and maps; tokens, poses and losses stay in float32."""
+        network = cast(Handformer2T, self.network)
+        maps = self.maps if network.maps is None else network.maps.maps
+        return [network.backbone] if maps is None else [network.backbone, maps]
 
     def configuration(self) -> dict[str, Any]:
         """The fields of `Handformer2TConfig`."""
@@ -75,17 +80,25 @@ class Handformer2TModule(AveragedModule):
     def loss(self, batch: SceneBatch) -> dict[str, Tensor]:
         """All terms."""
         image = batch.rgb.contiguous(memory_format=torch.channels_last)
-        progress = self.global_step / max(self.schedule.steps, 1)
-        targets = targets_of(batch, self.crop)
         if self.maps is None:
-            terms: dict[str, Tensor] = self.losses(self.run(image), targets, progress)
-            return terms
+            return self._terms(self.run(image), None, batch)
         network = cast(Handformer2T, self.network)
         levels = network.levels(image)
-        terms = self.losses(network.read(levels), targets, progress)
-        maps = map_loss(self.maps(levels[1:]), batch.uv, batch.valid, self.crop)
-        terms["maps"] = self.losses.config.maps * maps
-        terms["total"] = terms["total"] + terms["maps"]
+        return self._terms(network.read(levels), by_joint(self.maps(levels[1:])), batch)
+
+    def _terms(self, output: Handformer2TOutput, logits: Tensor | None, batch: SceneBatch) -> dict[str, Tensor]:
+        """`logits`: of maps beside the network."""
+        progress = self.global_step / max(self.schedule.steps, 1)
+        targets, uv, sides = targets_of(batch, self.crop), batch.uv, None
+        if output.side_logits is not None:
+            known = output.poses[-1] if output.map_pose is None else output.map_pose
+            targets, uv, sides, _ = by_place(targets, uv, known)
+        terms: dict[str, Tensor] = self.losses(output, targets, progress, sides)
+        logits = output.map_logits if logits is None else logits
+        if logits is not None and self.losses.config.maps > 0:
+            maps = map_loss(logits.float(), uv, targets.joint_valid > 0, self.crop)
+            terms["maps"] = self.losses.config.maps * maps
+            terms["total"] = terms["total"] + terms["maps"]
         return terms
 
     @torch.no_grad()

@@ -87,6 +87,9 @@ PLANS: Final[Mapping[str, HandsPlan]] = {
     ),
 }
 
+# What learns faster by far where compute is short (docs/handformer2t.md).
+PLACED: Final[Mapping[str, Any]] = {"maps": True, "order": "place", "delta": True, "patch_channels": "learned"}
+
 
 @dataclass(frozen=True)
 class Handformer2TOptions:
@@ -101,6 +104,7 @@ class Handformer2TOptions:
         samples, steps, epochs: length of the training, the first that is given; none: the recipe's epochs, or 1,000,000
             samples.
         encoder: weights of Keypoint-Fusion whose colour encoder the encoder begins as (`encoder_start`); None: random.
+        placed: our variant of the network, `PLACED`.
         network: other fields of `Handformer2TConfig`.
     """
 
@@ -114,6 +118,7 @@ class Handformer2TOptions:
     steps: int | None = None
     epochs: int | None = None
     encoder: Path | None = None
+    placed: bool = False
     network: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -127,9 +132,8 @@ def network_config(options: Handformer2TOptions) -> Handformer2TConfig:
         raise TrainingError(f"size: expected one of {', '.join(PRESETS)}, got {options.size!r}")
     widths = PRESETS[cast(Size, options.size)]
     widths = widths if options.crop is None else dataclasses.replace(widths, crop=options.crop)
-    return _config(
-        {"size": options.size, "widths": widths, "presence": True, "relative_depth": True, **options.network}
-    )
+    chosen = {"size": options.size, "widths": widths, "presence": True, "relative_depth": True}
+    return _config({**chosen, **(PLACED if options.placed else {}), **options.network})
 
 
 def config_of(configuration: Mapping[str, Any]) -> Handformer2TConfig:

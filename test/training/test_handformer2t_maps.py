@@ -6,7 +6,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from hand_pose_ros.training.handformer2t_maps import STRIDE, JointMaps, map_loss  # noqa: E402
+from hand_pose_ros.networks.handformer2t.maps import STRIDE, JointMaps  # noqa: E402
+from hand_pose_ros.training.handformer2t_maps import map_loss  # noqa: E402
 
 CROP, CELLS = 64, 64 // STRIDE
 
@@ -42,4 +43,4 @@ def test_what_is_not_known_or_not_in_the_crop_does_not_count() -> None:
 
 def test_maps_are_as_large_as_the_second_group() -> None:
     levels = [torch.rand(2, 6, 8, 8), torch.rand(2, 7, 4, 4), torch.rand(2, 9, 2, 2)]
-    assert JointMaps((6, 7, 9))(levels).shape == (2, 2, 21, 64)
+    assert JointMaps((6, 7, 9))(levels).shape == (2, 42, 64)

@@ -155,6 +155,14 @@ def test_a_training_runs_resumes_and_is_read_back(
     assert not any("flow" in name or "maps" in name for name, _ in network.named_parameters())
 
 
+def test_our_variant_is_trained_and_read_back(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    path = run_handformer2t(options(folders, placed=True), settings(tmp_path / "run"))
+    network = trained(path)
+    assert network.config.maps and network.config.order == "place"
+    values = measured(decode(network(crops().rgb), CROP), crops())
+    assert values["presence"][1] == 16 and np.isfinite([value for value, _ in values.values()]).all()
+
+
 @pytest.mark.parametrize(
     ("changes", "text"),
     [

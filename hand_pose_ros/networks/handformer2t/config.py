@@ -10,6 +10,7 @@ Size = Literal["lite", "r34", "r50"]
 Tokens = Literal["hand", "joint"]
 PatchSampling = Literal["bilinear", "nearest"]
 PatchChannels = Literal["random", "learned"]
+Order = Literal["side", "place"]
 
 HANDS: Final = 2
 # 3x3 feature cells about a joint (paper, section 3.4).
@@ -79,8 +80,8 @@ PRESETS: Final[Mapping[Size, Widths]] = {
         stem=16,
         stem_kernel=5,
         token=96,
-        lengths=(768, 768, 1152, 4224),
-        whole_channels=(8, 2, 1, 1),
+        lengths=(512, 512, 1152, 4224),
+        whole_channels=(4, 1, 1, 1),
         patch_channels=(10, 8, 4),
     ),
     "r34": _published((64, 128, 256, 512), False),
@@ -105,6 +106,10 @@ class Handformer2TConfig:
         residual: sums and layer norms about attention; False is the printed equations (fact sheet section 5.4).
         feature_norm: layer norm over a level's feature vector.
         delta: a refiner's pose is a correction of the pose before it; else it is a pose.
+        maps: the coarse pose corrects the one that maps of the joints expect (ours, `maps.MapPose`).
+        order: tokens are the "side"s right and left (paper), or hands by "place", the one farther left in the picture
+            first, and a logit of each says its side (ours): where a hand is can be seen long before which it is. Needs
+            `presence`.
         presence: a logit per hand that it is there (ours; a robot needs it).
         relative_depth: depth from the right to the left wrist (ours, for the same reason).
         seed: of the drawn indices; a checkpoint's indices take their place.
@@ -123,6 +128,8 @@ class Handformer2TConfig:
     residual: bool = True
     feature_norm: bool = False
     delta: bool = False
+    maps: bool = False
+    order: Order = "side"
     presence: bool = False
     relative_depth: bool = False
     seed: int = 0
@@ -133,6 +140,9 @@ class Handformer2TConfig:
         _one_of("tokens", self.tokens, ("hand", "joint"))
         _one_of("patch_sampling", self.patch_sampling, ("bilinear", "nearest"))
         _one_of("patch_channels", self.patch_channels, ("random", "learned"))
+        _one_of("order", self.order, ("side", "place"))
+        if self.order == "place" and not self.presence:
+            raise ValueError('order="place" needs presence=True: one hand is told from two before it is dealt a side')
         if not 1 <= self.stages <= MAX_STAGES or self.layers < 1:
             raise ValueError(
                 f"expected stages of 1 to {MAX_STAGES} (the encoder's levels) and layers >= 1, got {self.stages} and "

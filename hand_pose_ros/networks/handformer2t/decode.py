@@ -13,6 +13,8 @@ from hand_pose_ros.networks.handformer2t.output import Handformer2TOutput
 
 # Of a Laplace density of scale 1.
 _LAPLACE_STD: Final = math.sqrt(2)
+# A hand is there from this probability on.
+_THERE: Final = 0.5
 
 
 class Decoded(NamedTuple):
@@ -44,17 +46,56 @@ def decode(output: Handformer2TOutput, crop: int, std_factor: float = 1.0) -> De
         std_factor: of all standard deviations. 1 takes the scale u for a Laplace density's, without what the flow
             added in training; a factor measured on validation data repairs that.
     """
-    pose, scale = output.poses[-1], output.scales[-1]
+    pose, scale, presence, relative = by_side(output)
     std = std_factor * _LAPLACE_STD * scale
-    presence, relative = output.presence_logits, output.relative_depth
     return Decoded(
         uv=(pose[..., :2] + 0.5) * crop - 0.5,
         depth=DEPTH_RANGE * pose[..., 2],
         uv_std=crop * std,
         depth_std=DEPTH_RANGE * std,
-        presence=None if presence is None else torch.sigmoid(presence),
+        presence=presence,
         wrist_depth=None if relative is None else DEPTH_RANGE * relative,
     )
+
+
+class Sided(NamedTuple):
+    """The last stage of right and left hand: pose (B, 2, 21, 3), scale (B, 2, 21), presence (B, 2) 0..1, relative depth
+    (B,) from right to left; the last two None without their heads."""
+
+    pose: Tensor
+    scale: Tensor
+    presence: Tensor | None
+    relative_depth: Tensor | None
+
+
+def by_side(output: Handformer2TOutput) -> Sided:
+    """Deals hands that are ordered by place to their sides.
+
+    A hand's side counts as much as the hand seems to be there. Where one only is there, both answers are its pose, and
+    presence says which it is: what the network says of a hand that is not there means nothing.
+    """
+    pose, scale, relative = output.poses[-1], output.scales[-1], output.relative_depth
+    there = None if output.presence_logits is None else torch.sigmoid(output.presence_logits)
+    if output.side_logits is None or there is None:
+        return Sided(pose, scale, there, relative)
+    weighed = there * output.side_logits
+    evidence = weighed[:, :1] - weighed[:, 1:]
+    alone = ((there < _THERE) & (_exchanged(there) >= _THERE))[..., None]
+    pose = torch.where(alone[..., None], _exchanged(pose), pose)
+    scale = torch.where(alone, _exchanged(scale), scale)
+    second = evidence < 0  # the second one is the right hand
+    share = torch.sigmoid(torch.cat((evidence, -evidence), dim=1))
+    return Sided(
+        pose=torch.where(second[..., None, None], _exchanged(pose), pose),
+        scale=torch.where(second[..., None], _exchanged(scale), scale),
+        presence=share * there[:, :1] + (1 - share) * there[:, 1:],
+        relative_depth=None if relative is None else torch.where(second[:, 0], -relative, relative),
+    )
+
+
+def _exchanged(hands: Tensor) -> Tensor:
+    """(B, 2, ...) in the other order."""
+    return torch.cat((hands[:, 1:], hands[:, :1]), dim=1)
 
 
 def encode(uv: Tensor, depth: Tensor, crop: int) -> Tensor:

@@ -11,6 +11,7 @@ from hand_pose_ros.networks.backbones.resnet import ResNetEncoder
 from hand_pose_ros.networks.handformer2t.config import HANDS, PATCH, SCALE_FLOOR, Handformer2TConfig
 from hand_pose_ros.networks.handformer2t.features import LevelFeatures, RandomChannels, keypoint_patches
 from hand_pose_ros.networks.handformer2t.layers import Attention, TokenLinear, TokenMLP
+from hand_pose_ros.networks.handformer2t.maps import STRIDE, MapPose, turn
 from hand_pose_ros.networks.handformer2t.output import Handformer2TOutput
 from hand_pose_ros.skeleton import NUM_JOINTS
 
@@ -19,6 +20,7 @@ MEAN: Final = (0.485, 0.456, 0.406)
 DEVIATION: Final = (0.229, 0.224, 0.225)
 # Seeds of the draws of one level lie this far apart.
 _DRAW: Final = 1000
+_FACING_GAIN: Final = 4.0
 
 
 class Prediction(NamedTuple):
@@ -88,23 +90,31 @@ class LevelTokens(nn.Module):
 
 
 class CoarsePredictor(nn.Module):
-    """Self-attention among the deepest level's tokens, then a pose (Eqs. 8-12)."""
+    """Self-attention among the deepest level's tokens, then a pose (Eqs. 8-12).
+
+    With `config.maps` the tokens are told the pose that the maps expect, and correct it.
+    """
 
     def __init__(self, config: Handformer2TConfig, layout: TokenLayout) -> None:
         super().__init__()
+        self.layout = layout
         self.tokens = LevelTokens(config, layout, 0)
+        self.pose_mlp = TokenMLP(1, 3 * layout.joints, config.channels, config.channels) if config.maps else None
         self.attention = nn.ModuleList(
             Attention(config.channels, config.heads, config.residual) for _ in range(config.layers)
         )
         self.head = PoseHead(layout, config.channels)
 
-    def forward(self, level: Tensor) -> Prediction:
-        """level (B, C, h, w), the deepest."""
+    def forward(self, level: Tensor, expected: Tensor | None = None) -> Prediction:
+        """level (B, C, h, w), the deepest; expected (B, 2, 21, 3), the maps' pose, read without gradients."""
         tokens, _ = self.tokens(level)
+        if self.pose_mlp is not None and expected is not None:
+            expected = expected.detach()
+            tokens = tokens + self.pose_mlp(expected.reshape(-1, self.layout.tokens, 3 * self.layout.joints))
         for layer in self.attention:
             tokens = layer(tokens, tokens)
         prediction: Prediction = self.head(tokens)
-        return prediction
+        return prediction if expected is None else prediction._replace(pose=expected + prediction.pose)
 
 
 class Refiner(nn.Module):
@@ -168,9 +178,13 @@ class Handformer2T(nn.Module):
         for module in self.backbone.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        self.maps = MapPose(widths.backbone[1:], widths.crop // STRIDE) if config.maps else None
         self.coarse = CoarsePredictor(config, layout)
         self.refiners = nn.ModuleList(Refiner(config, layout, level) for level in range(1, config.stages))
         self.presence = TokenLinear(HANDS, config.channels, 1) if config.presence else None
+        self.side = TokenMLP(1, config.channels, config.channels, 1) if config.order == "place" else None
+        # Of `facing` times the joints' turn, in the logits of sides.
+        self.facing_gain = nn.Parameter(torch.tensor(_FACING_GAIN)) if config.maps and self.side is not None else None
         pair = HANDS * config.channels
         self.relative_depth = TokenMLP(1, pair, config.channels, 1) if config.relative_depth else None
         self.register_buffer("mean", torch.tensor(MEAN)[:, None, None], persistent=False)
@@ -195,23 +209,31 @@ class Handformer2T(nn.Module):
 
     def read(self, levels: tuple[Tensor, Tensor, Tensor, Tensor]) -> Handformer2TOutput:
         """Both hands from the encoder's maps."""
-        stages: list[Prediction] = [self.coarse(levels[3])]
+        maps = None if self.maps is None else self.maps(levels[1:])
+        stages: list[Prediction] = [self.coarse(levels[3], None if maps is None else maps.pose)]
         for index, refiner in enumerate(self.refiners, start=1):
             stages.append(refiner(levels[3 - index], stages[-1].pose))
-        presence, relative_depth = self._hands(stages[-1].tokens)
+        presence, relative_depth, side = self._hands(stages[-1].tokens)
+        if side is not None and maps is not None:
+            side = side + self.facing_gain * maps.facing * turn(stages[-1].pose.detach())
         return Handformer2TOutput(
             poses=torch.stack([stage.pose for stage in stages]),
             scales=torch.stack([stage.scale for stage in stages]),
             presence_logits=presence,
             relative_depth=relative_depth,
+            side_logits=side,
+            map_pose=None if maps is None else maps.pose,
+            map_logits=None if maps is None else maps.logits,
+            facing=None if maps is None else maps.facing,
         )
 
-    def _hands(self, tokens: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        """Presence and relative depth from the last stage's tokens, a mean per hand where there are several."""
+    def _hands(self, tokens: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        """Presence, relative depth and sides from the last stage's tokens, a mean per hand where there are several."""
         hands = tokens.reshape(tokens.shape[0], HANDS, -1, tokens.shape[2]).mean(dim=2)
         presence = None if self.presence is None else self.presence(hands)[..., 0]
         relative = None if self.relative_depth is None else self.relative_depth(hands.flatten(1)[:, None])[:, 0, 0]
-        return presence, relative
+        side = None if self.side is None else self.side(hands)[..., 0]
+        return presence, relative, side
 
     def _check_size(self, image: Tensor) -> None:
         side = self.config.network_widths.crop

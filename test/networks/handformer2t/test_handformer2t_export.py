@@ -28,6 +28,7 @@ CASES = {
     "nearest, learned, delta, bare": tiny(
         patch_sampling="nearest", patch_channels="learned", delta=True, residual=False, stages=4
     ),
+    "placed": tiny(maps=True, order="place", delta=True, patch_channels="learned", **ROBOT),
     "no patches": tiny(keypoint_features=False, presence=True),
 }
 

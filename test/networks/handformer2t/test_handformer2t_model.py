@@ -87,6 +87,7 @@ def test_shapes_of_the_published_sizes(size: Any) -> None:
 VARIANTS: list[dict[str, Any]] = [
     {"tokens": "joint", "presence": True, "relative_depth": True},
     {"stages": 1},
+    {"maps": True, "order": "place", "presence": True},
     {"stages": 4, "presence": True, "relative_depth": True},
     {"keypoint_features": False, "delta": True},
     {"patch_sampling": "nearest", "patch_channels": "learned", "feature_norm": True, "residual": False},
