@@ -119,6 +119,10 @@ class InstantPipeline:
     def reset(self) -> None:
         """Nothing is remembered."""
 
+    def engines(self) -> dict[str, Any]:
+        """None."""
+        return {}
+
     def describe(self) -> dict[str, str]:
         """What runs here."""
         return {"model": "instant"}

@@ -82,7 +82,7 @@ class FinderConfig:
 class TrackingConfig:
     """When a followed hand is kept, and when it counts as lost."""
 
-    enabled: bool = option(True, "Crop at the last pose; false finds the hands anew in every frame.")
+    enabled: bool = option(True, "Crop at the last pose; false finds the hands anew in every frame.", dynamic=True)
     min_score: float = option(
         0.7,
         "Below this network score the hand is lost and looked for again.",
@@ -106,16 +106,25 @@ class TrackingConfig:
         dynamic=True,
     )
     max_gap: float = option(
-        0.5, "Seconds without a frame after which nothing is followed any more.", minimum=0.01, maximum=10.0
+        0.5,
+        "Seconds without a frame after which nothing is followed any more.",
+        minimum=0.01,
+        maximum=10.0,
+        dynamic=True,
     )
     max_center_jump: float = option(
-        0.15, "Metres a hand may move between two frames before it must be found anew.", minimum=0.01, maximum=1.0
+        0.15,
+        "Metres a hand may move between two frames before it must be found anew.",
+        minimum=0.01,
+        maximum=1.0,
+        dynamic=True,
     )
     min_separation: float = option(
         0.05,
         "Two hands whose palm centres are closer than this (m) are one hand seen twice.",
         minimum=0.0,
         maximum=0.5,
+        dynamic=True,
     )
 
 
@@ -138,7 +147,9 @@ class SmoothingConfig:
         maximum=1000.0,
         dynamic=True,
     )
-    derivative_cutoff: float = option(1.0, "Cut-off frequency (Hz) of the speed estimate.", minimum=0.01, maximum=100.0)
+    derivative_cutoff: float = option(
+        1.0, "Cut-off frequency (Hz) of the speed estimate.", minimum=0.01, maximum=100.0, dynamic=True
+    )
 
 
 @dataclass(frozen=True)
@@ -173,7 +184,7 @@ class ObjectConfig:
     symmetry: str = option(
         "", "Turns after which it looks alike: z2 is half a turn about z, z2 x2 a box, z* round about z."
     )
-    min_score: float = option(0.5, "Score from which the object is given.", minimum=0.0, maximum=1.0)
+    min_score: float = option(0.5, "Score from which the object is given.", minimum=0.0, maximum=1.0, dynamic=True)
 
 
 @dataclass(frozen=True)
@@ -198,10 +209,18 @@ class PipelineConfig:
         dynamic=True,
     )
     cube_size: float = option(
-        0.25, "Edge length (m) of the cube around the hand that the network sees.", minimum=0.1, maximum=0.6
+        0.25,
+        "Edge length (m) of the cube around the hand that the network sees.",
+        minimum=0.1,
+        maximum=0.6,
+        dynamic=True,
     )
-    min_depth: float = option(0.15, "Depth readings nearer than this (m) are ignored.", minimum=0.0, maximum=10.0)
-    max_depth: float = option(2.0, "Depth readings farther than this (m) are ignored.", minimum=0.1, maximum=20.0)
+    min_depth: float = option(
+        0.15, "Depth readings nearer than this (m) are ignored.", minimum=0.0, maximum=10.0, dynamic=True
+    )
+    max_depth: float = option(
+        2.0, "Depth readings farther than this (m) are ignored.", minimum=0.1, maximum=20.0, dynamic=True
+    )
     mesh: bool = option(True, "Fit the hand model to the joints and give its mesh.", dynamic=True)
     mano_path: str = option(
         "", "Folder with your own MANO_RIGHT and MANO_LEFT files; empty uses the bundled licence-free hand."
@@ -303,7 +322,7 @@ class PublishConfig:
     meshes: bool = option(True, "Publish ~/meshes.", dynamic=True)
     tf: bool = option(True, "Publish a TF frame per wrist and per object.", dynamic=True)
     tf_joints: bool = option(False, "Publish a TF frame per joint as well.", dynamic=True)
-    tf_prefix: str = option("", "Put before every TF frame name.")
+    tf_prefix: str = option("", "Put before every TF frame name.", dynamic=True)
     target_frame: str = option("", "Express results in this frame (looked up with tf2); empty keeps the camera's.")
     uncertainty: bool = option(
         True, "Draw a sphere of one standard deviation around each joint in ~/markers.", dynamic=True

@@ -32,14 +32,14 @@ class HeldObjects:
     """
 
     def __init__(self, config: PipelineConfig, known: bool) -> None:
-        self._config = config.object
-        if self._config.name and not known:
+        self.config = config.object
+        if self.config.name and not known:
             raise ConfigError(
                 f"object.name: the model {config.model} gives no object's pose; leave the name empty, or use a "
                 "Keypoint Transformer that was trained with objects"
             )
-        self._extent = _extent(self._config) if self._config.name else np.zeros(3)
-        self._symmetries = parse_symmetry(self._config.symmetry).rotations()
+        self._extent = _extent(self.config) if self.config.name else np.zeros(3)
+        self._symmetries = parse_symmetry(self.config.symmetry).rotations()
         self._last: ObjectEstimate | None = None
 
     def reset(self) -> None:
@@ -52,11 +52,11 @@ class HeldObjects:
         One whose pose is not finite, as a message holds it, is left out and counted ("object_non_finite").
         """
         self._last, last = None, self._last
-        if not self._config.name:
+        if not self.config.name:
             return ()
         usable = [look for look in looks if look.held is not None and look.wrist is not None]
         best = max(usable, key=lambda look: look.held.presence if look.held else 0.0, default=None)
-        if best is None or best.held is None or best.wrist is None or best.held.presence < self._config.min_score:
+        if best is None or best.held is None or best.wrist is None or best.held.presence < self.config.min_score:
             return ()
         place = best.wrist + best.held.translation
         if not place[2] > 0:
@@ -68,7 +68,7 @@ class HeldObjects:
             return ()
         rotation = self._familiar(best.held.rotation, last)
         self._last = ObjectEstimate(
-            self._config.name,
+            self.config.name,
             rotation.astype(np.float32),
             translation,
             self._extent.astype(np.float32),

@@ -65,6 +65,7 @@ class SceneHands:
         self._config = config
         self._finder.config = config
         self._estimator.config = config
+        self._objects.config = config.object
 
     def observe(self, frame: Frame, timer: StageTimer, dropped: Counter[str]) -> Observation:
         """See `Following.observe`. Without colour nothing is seen ("no_color"); depth is not needed."""

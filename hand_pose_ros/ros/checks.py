@@ -10,7 +10,13 @@ from hand_pose_ros.pipeline.pipeline import Pipeline
 
 def check_values(config: NodeConfig) -> None:
     """Raises `ConfigError` where a text cannot be read."""
-    parse_region(config.pipeline.finder.roi)
+    pipeline = config.pipeline
+    parse_region(pipeline.finder.roi)
+    if pipeline.min_depth >= pipeline.max_depth:
+        raise ConfigError(
+            "pipeline.min_depth: expected less than pipeline.max_depth, got "
+            f"{pipeline.min_depth:g} and {pipeline.max_depth:g}"
+        )
     parse_joint(config.publish.inside)
 
 

@@ -6,8 +6,10 @@ node's clock; processing runs from the arrival of the last image of a set, by a 
 
 from __future__ import annotations
 
+import re
 import threading
-from collections import Counter, deque
+import time
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -21,6 +23,11 @@ _WINDOW = 300
 _OTHER_CLOCK_S = 60.0
 # So many different texts are said once.
 _MAX_REMEMBERED = 50
+# What comes again after such a pause (s) is another event.
+_EVENT_S = 60.0
+_NUMBER = re.compile(r"\d+(\.\d+)?")
+# Results that are older than nothing by so much (s) come of clocks that differ.
+_AHEAD_S = 0.05
 
 
 @dataclass(frozen=True)
@@ -28,7 +35,8 @@ class Report:
     """The state of a node over the period since the report before.
 
     `latency_ms` and `processing_ms` are (p50, p95, p99) of the last frames, None before the first; `drops` count from
-    the start, `new_drops` within the period. On the topics `silent` nothing came within the period.
+    the start, `new_drops` within the period. On the topics `silent` nothing came within the period. `stages_ms` are
+    percentiles like these of each stage of the work.
     """
 
     period_s: float
@@ -40,6 +48,7 @@ class Report:
     drops: Mapping[str, int] = field(default_factory=dict)
     new_drops: Mapping[str, int] = field(default_factory=dict)
     silent: tuple[str, ...] = ()
+    stages_ms: Mapping[str, tuple[float, float, float]] = field(default_factory=dict)
 
     @property
     def input_rate(self) -> float:
@@ -74,6 +83,7 @@ class Monitor:
         self._hands = 0
         self._latency: deque[float] = deque(maxlen=_WINDOW)
         self._processing: deque[float] = deque(maxlen=_WINDOW)
+        self._stages: defaultdict[str, deque[float]] = defaultdict(lambda: deque(maxlen=_WINDOW))
         self._drops: Counter[str] = Counter()
         self._reported: Counter[str] = Counter()
 
@@ -87,13 +97,17 @@ class Monitor:
         with self._lock:
             self._drops[reason] += count
 
-    def published(self, hands: int, latency_s: float, processing_s: float) -> None:
-        """A result went out."""
+    def published(
+        self, hands: int, latency_s: float, processing_s: float, stages_ms: Mapping[str, float] | None = None
+    ) -> None:
+        """A result went out; `stages_ms` says where the time went."""
         with self._lock:
             self._frames_out += 1
             self._hands = hands
             self._latency.append(latency_s * 1e3)
             self._processing.append(processing_s * 1e3)
+            for stage, spent in (stages_ms or {}).items():
+                self._stages[stage].append(spent)
 
     def forget_latency(self) -> None:
         """After a jump of the clock, differences to old stamps mean nothing."""
@@ -116,6 +130,7 @@ class Monitor:
                 dict(drops),
                 dict(drops - self._reported),
                 silent,
+                {stage: triple for stage, spent in self._stages.items() if (triple := _percentiles(spent))},
             )
             self._since, self._reported = now_s, drops
             self._reported_in, self._reported_out = self._frames_in, self._frames_out
@@ -128,15 +143,23 @@ class Monitor:
 
 
 class Once:
-    """Passes every text on once; a text can hold a changing number, so not without end."""
+    """Passes a text on once per event: again only when it has not come for a while.
 
-    def __init__(self, say: Callable[[str], None]) -> None:
+    Texts that differ in numbers only are one. So many different ones are remembered at most.
+    """
+
+    def __init__(self, say: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
         self._say = say
-        self._said: set[str] = set()
+        self._clock = clock
+        self._last: dict[str, float] = {}
 
     def __call__(self, text: str) -> None:
-        if text not in self._said and len(self._said) < _MAX_REMEMBERED:
-            self._said.add(text)
+        kind, now = _NUMBER.sub("#", text), self._clock()
+        known = kind in self._last
+        new = now - self._last[kind] > _EVENT_S if known else len(self._last) < _MAX_REMEMBERED
+        if known or new:
+            self._last[kind] = now
+        if new:
             self._say(text)
 
 
@@ -184,11 +207,21 @@ def _judge(report: Report, active: bool) -> tuple[bytes, str]:
             f"no complete frames ({', '.join([*silence, *reasons]) or 'nothing fits together'})",
         )
     if report.frames_out == 0:
-        return DiagnosticStatus.WARN, "frames come in, no result goes out"
+        reasons = [f"{reason} {count}" for reason, count in sorted(report.new_drops.items())]
+        return (
+            DiagnosticStatus.WARN,
+            f"frames come in, no result goes out ({', '.join(reasons) or 'the engine is busy'})",
+        )
     if report.silent:
         return DiagnosticStatus.WARN, f"running, but nothing comes on {', '.join(report.silent)}"
     if report.latency_ms is not None and abs(report.latency_ms[0]) > _OTHER_CLOCK_S * 1e3:
         return DiagnosticStatus.OK, "running; stamps are of another clock (use_sim_time?)"
+    if report.latency_ms is not None and report.latency_ms[0] < -_AHEAD_S * 1e3:
+        ahead = -report.latency_ms[0]
+        return (
+            DiagnosticStatus.WARN,
+            f"running; stamps are {ahead:.0f} ms ahead of this machine's clock (set both: chrony)",
+        )
     return DiagnosticStatus.OK, "running"
 
 
@@ -201,6 +234,8 @@ def _values(report: Report) -> dict[str, str]:
     for name, triple in (("latency from stamp", report.latency_ms), ("processing", report.processing_ms)):
         for percent, value in zip((50, 95, 99), triple or (), strict=False):
             values[f"{name} p{percent} (ms)"] = f"{value:.1f}"
+    for stage, (p50, p95, _) in report.stages_ms.items():
+        values[f"stage {stage} p50 / p95 (ms)"] = f"{p50:.1f} / {p95:.1f}"
     for reason, count in sorted(report.drops.items()):
         values[f"dropped: {reason}"] = str(count)
     return values

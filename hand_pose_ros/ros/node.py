@@ -13,13 +13,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType, JumpThreshold, TimeJump
 from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
-from std_msgs.msg import Header
 
 from hand_pose_ros.config import ConfigError, NodeConfig, flatten
 from hand_pose_ros.engines.base import EngineError
@@ -28,12 +26,13 @@ from hand_pose_ros.pipeline.pipeline import Pipeline
 from hand_pose_ros.ros.boxes import BoxInput
 from hand_pose_ros.ros.camera import CameraFrame, CameraInput
 from hand_pose_ros.ros.checks import check_images, check_values
-from hand_pose_ros.ros.diagnostics import Monitor, Once, Silence, diagnostic_array
+from hand_pose_ros.ros.diagnostics import Monitor, Once
 from hand_pose_ros.ros.ending import until_shutdown
 from hand_pose_ros.ros.inputs import Inputs
 from hand_pose_ros.ros.outputs import Outputs
 from hand_pose_ros.ros.parameters import changed_config, declare_config
 from hand_pose_ros.ros.received import ReceivedFrame
+from hand_pose_ros.ros.reporter import Reporter, what_runs
 from hand_pose_ros.ros.services import offer_services
 from hand_pose_ros.ros.static_frames import NoTransform
 from hand_pose_ros.ros.target_frame import TargetFrame
@@ -48,8 +47,9 @@ INVALID: Final = "invalid_input"
 INVALID_BOXES: Final = "invalid_boxes"
 INVALID_CONFIG: Final = "invalid_parameters"
 NO_TRANSFORM: Final = "no_transform"
-# Between two looks at what the images' publishers offer (s).
+# Between two looks at what the images' publishers offer, and at whether results still come (s).
 _ADAPT_PERIOD: Final = 0.5
+_LOOK_PERIOD: Final = 0.1
 
 
 class StartError(RuntimeError):
@@ -71,7 +71,6 @@ class HandPoseNode(LifecycleNode):  # type: ignore[misc]  # rclpy carries no typ
         self.config = declare_config(self, NodeConfig)
         self.monitor = Monitor(time.monotonic())
         self.failure: BaseException | None = None
-        self._silence = Silence()
         self._complain = Once(lambda text: self.log_error(f"{text} (said once; /diagnostics counts)"))
         self._seen: tuple[Frame, Scene] | None = None
         self._pipeline: Pipeline | None = None
@@ -84,10 +83,11 @@ class HandPoseNode(LifecycleNode):  # type: ignore[misc]  # rclpy carries no typ
         )
         self._make_frame = FrameMaker()
         self._changes: list[Callable[[Pipeline], None]] = []
-        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self._reporter = Reporter(self, self.monitor)
         steady = Clock(clock_type=ClockType.STEADY_TIME)  # simulated time may stand still
         self._timer = self.create_timer(self.config.publish.diagnostics_period, self._report, clock=steady)
         self._adapt_timer = self.create_timer(_ADAPT_PERIOD, self._adapt, clock=steady)
+        self._look_timer = self.create_timer(_LOOK_PERIOD, self._look, clock=steady)
         offer_services(self, self._forget, self._switch, self._snapshot)
         self.add_on_set_parameters_callback(self._on_set_parameters)
         threshold = JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=True)
@@ -168,7 +168,7 @@ class HandPoseNode(LifecycleNode):  # type: ignore[misc]  # rclpy carries no typ
         models = load_hand_models(config.pipeline)
         self._pipeline = Pipeline(config.pipeline)
         check_images(self._pipeline, config)
-        self._outputs = Outputs(self, config.publish, models, self._pipeline.inside)
+        self._outputs = Outputs(self, config.publish, models, self._pipeline.inside, config.pipeline.tracking.max_gap)
         if config.publish.target_frame:
             self._target = TargetFrame(self, config.publish.target_frame)
         # Dotted names are what the model files say of themselves; /diagnostics shows them too.
@@ -203,6 +203,9 @@ class HandPoseNode(LifecycleNode):  # type: ignore[misc]  # rclpy carries no typ
             self._boxes.close()
             self._boxes = None
         self._worker.stop()
+        if self._outputs is not None:
+            with until_shutdown(self.context):
+                self._outputs.tracked.nothing()
         self._seen = None
         if self._pipeline is not None:
             self._pipeline.reset()
@@ -255,7 +258,9 @@ class HandPoseNode(LifecycleNode):  # type: ignore[misc]  # rclpy carries no typ
         while self._changes:
             self._changes.pop(0)(pipeline)
         try:
+            decoding = time.monotonic()
             frame = received.decode(self._make_frame)
+            decoded = time.monotonic()
             seen = pipeline.process(frame)
             self._seen = (frame, seen)
             scene = seen if self._target is None else self._target.move(seen)
@@ -269,14 +274,17 @@ class HandPoseNode(LifecycleNode):  # type: ignore[misc]  # rclpy carries no typ
             self._drop(NO_TRANSFORM, error)
             return
         with until_shutdown(self.context):
+            publishing = time.monotonic()
             outputs.publish(frame, seen, scene)
-            self._account(scene, received)
+            spent = {"decode": decoded - decoding, "publish": time.monotonic() - publishing}
+            self._account(scene, received, spent)
 
-    def _account(self, scene: Scene, received: ReceivedFrame | CameraFrame) -> None:
+    def _account(self, scene: Scene, received: ReceivedFrame | CameraFrame, spent_s: Mapping[str, float]) -> None:
         for reason, count in scene.dropped.items():
             self.monitor.dropped(f"hand: {reason}", count)
         latency = (self.get_clock().now().nanoseconds - scene.stamp_ns) * 1e-9
-        self.monitor.published(len(scene.hands), latency, time.monotonic() - received.arrived_s)
+        stages = {**scene.timings_ms, **{stage: seconds * 1e3 for stage, seconds in spent_s.items()}}
+        self.monitor.published(len(scene.hands), latency, time.monotonic() - received.arrived_s, stages)
 
     def _drop(self, reason: str, error: Exception) -> None:
         self._refuse(reason, str(error))
@@ -299,6 +307,7 @@ class HandPoseNode(LifecycleNode):  # type: ignore[misc]  # rclpy carries no typ
             self._changes.append(lambda pipeline: pipeline.reconfigure(changed.pipeline))
         if self._outputs is not None:
             self._outputs.config = changed.publish
+            self._outputs.tracked.patience_s = changed.pipeline.tracking.max_gap
         self.config = changed
         return result
 
@@ -313,18 +322,13 @@ class HandPoseNode(LifecycleNode):  # type: ignore[misc]  # rclpy carries no typ
         if self._inputs is not None:
             self._inputs.adapt()
 
+    def _look(self) -> None:
+        outputs = self._outputs
+        if self._inputs is not None and outputs is not None:
+            outputs.tracked.look(time.monotonic())
+
     def _report(self) -> None:
-        inputs = self._inputs
-        drops, silent = (inputs.drops, inputs.silent()) if inputs is not None else (None, ())
-        report = self.monitor.report(time.monotonic(), drops, silent)
-        if inputs is not None and (news := self._silence.news(silent)) is not None:
-            self.get_logger().warning(news)
-        header = Header(stamp=self.get_clock().now().to_msg())
-        name = self.get_fully_qualified_name().lstrip("/")
-        self._diagnostics.publish(diagnostic_array(header, name, report, inputs is not None, self._facts()))
+        self._reporter.report(self._inputs, self._facts())
 
     def _facts(self) -> Mapping[str, str]:
-        tolerance = self.config.sync.tolerance_ms
-        sync = "exact stamps" if tolerance == 0 else f"within {tolerance:g} ms"
-        runs = self._pipeline.describe() if self._pipeline is not None else {}
-        return {**runs, "sync": sync, **(self._inputs.facts() if self._inputs is not None else {})}
+        return what_runs(self.config, self._pipeline, self._inputs)

@@ -9,7 +9,8 @@ from typing import Any, Final
 from geometry_msgs.msg import PoseStamped
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import Image, MultiDOFJointState
+from std_msgs.msg import Bool
 from tf2_msgs.msg import TFMessage
 from visualization_msgs.msg import MarkerArray
 
@@ -19,9 +20,11 @@ from hand_pose_ros.msg import HandArray, HandMeshArray, HandMeshTopology, Object
 from hand_pose_ros.pipeline.inside import InsideView, parse_joint
 from hand_pose_ros.ros.diagnostics import Once
 from hand_pose_ros.ros.message_classes import make
+from hand_pose_ros.ros.tracked import TrackedHands
 from hand_pose_ros.ros.vision import vision_class
 from hand_pose_ros.skeleton import Side
 from hand_pose_ros.sources import detection_messages, image_messages, scene_markers, scene_messages
+from hand_pose_ros.sources.named_poses import named_poses
 from hand_pose_ros.types import ByteArray, Frame, Scene
 from hand_pose_ros.visualization.inside import draw_inside
 from hand_pose_ros.visualization.overlay import background, draw_scene
@@ -50,6 +53,10 @@ class Outputs:
         config: what to publish; may be replaced while running (`config` attribute).
         models: the hand models that the meshes come from.
         inside: shows what the network looks at; None: there is no such topic.
+        patience_s: after so long without a result no hand counts as tracked.
+
+    Attributes:
+        tracked: whether each hand is seen at present.
 
     Raises:
         ConfigError: vision_msgs is asked for and not installed.
@@ -61,6 +68,7 @@ class Outputs:
         config: PublishConfig,
         models: Mapping[Side, HandModel],
         inside: InsideView | None = None,
+        patience_s: float = 0.5,
     ) -> None:
         self.config = config
         self._node = node
@@ -81,6 +89,9 @@ class Outputs:
         self._look = inside
         self._inside = None if inside is None else self._create(Image, "~/inside")
         self._not_seen = Once(lambda text: node.get_logger().warning(f"~/inside: {text}"))
+        self._named = self._create(MultiDOFJointState, "~/named_poses")
+        self._flags = {side: self._create(Bool, f"~/{side.value}_tracked", LATCHED_QOS) for side in Side}
+        self.tracked = TrackedHands(lambda side, on: self._flags[side].publish(Bool(data=on)), patience_s)
         self._tf = self._create(TFMessage, "/tf", _TF_QOS)
 
     def close(self) -> None:
@@ -92,6 +103,7 @@ class Outputs:
         """Send what does not change: the triangles of the meshes, under the hand model's name."""
         left, right = self._faces[Side.LEFT], self._faces[Side.RIGHT]
         self._topology.publish(scene_messages.mesh_topology(make, hand_model, self._num_vertices, left, right))
+        self.tracked.nothing()
 
     def publish(self, frame: Frame, seen: Scene, scene: Scene) -> None:
         """Send one result.
@@ -112,6 +124,7 @@ class Outputs:
             if frames.transforms:
                 self._tf.publish(frames)
         self._publish_for_others(scene)
+        self.tracked.seen({hand.side for hand in scene.hands}, time.monotonic())
         self._publish_pictures(frame, seen, scene)
 
     def _publish_for_others(self, scene: Scene) -> None:
@@ -119,6 +132,8 @@ class Outputs:
         for side, hand in scene_markers.surest_hands(scene).items():
             if _wanted(self._wrists[side]):
                 self._wrists[side].publish(scene_messages.wrist_pose_stamped(make, scene, hand))
+        if _wanted(self._named):
+            self._named.publish(named_poses(make, scene))
         if self._detections is not None and _wanted(self._detections):
             self._detections.publish(detection_messages.detection_3d_array(make, scene))
 

@@ -10,7 +10,7 @@ import rclpy
 from rclpy.executors import ExternalShutdownException
 
 from hand_pose_ros.config import ConfigError
-from hand_pose_ros.ros.ending import until_shutdown
+from hand_pose_ros.ros.ending import leave_in_time, until_shutdown
 from hand_pose_ros.ros.node import NODE_NAME, HandPoseNode, StartError
 
 # Seconds that a signal's shutdown may take to reach the context.
@@ -33,6 +33,7 @@ def main(args: list[str] | None = None) -> None:
     """Run the node until it is told to end; the exit status is 1 where it could not start or broke."""
     rclpy.init(args=args)
     node: HandPoseNode | None = None
+    leave_in_time(rclpy.get_default_context(), lambda: int(node is not None and node.failure is not None))
     try:
         node = HandPoseNode()
         if node.config.autostart:

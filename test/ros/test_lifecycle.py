@@ -62,12 +62,16 @@ def test_dynamic_parameters_change_and_others_do_not(ros: Ros, toy_parameters: d
             Parameter("pipeline.smoothing.enabled", value=True),
             Parameter("publish.tf_joints", value=True),
             Parameter("pipeline.max_depth", value=1.0),
+            Parameter("pipeline.threads", value=1),
             Parameter("pipeline.tracking.min_score", value=2.0),
+            Parameter("pipeline.min_depth", value=1.5),
         ]
     )
-    assert [result.successful for result in results] == [True, True, False, False]
+    assert [result.successful for result in results] == [True, True, True, False, False, False]
+    assert "read-only" in results[3].reason and "min_score" in results[4].reason
+    assert results[5].reason == "pipeline.min_depth: expected less than pipeline.max_depth, got 1.5 and 1"
     assert node.config.pipeline.smoothing.enabled and node.config.publish.tf_joints
-    assert node.config.pipeline.max_depth == NodeConfig().pipeline.max_depth
+    assert node.config.pipeline.max_depth == 1.0 and node.config.pipeline.min_depth == NodeConfig().pipeline.min_depth
 
 
 def test_lifecycle_round_trip(ros: Ros, toy_parameters: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ needs_ros()
 from diagnostic_msgs.msg import DiagnosticStatus
 from std_msgs.msg import Header
 
-from hand_pose_ros.ros.diagnostics import Monitor, Silence, diagnostic_array
+from hand_pose_ros.ros.diagnostics import Monitor, Once, Silence, diagnostic_array
 from hand_pose_ros.ros.inputs import serialized_stamp_ns
 from hand_pose_ros.ros.worker import NewestWorker
 
@@ -132,6 +132,51 @@ def test_diagnostic_levels(
     status = array.status[0]
     assert status.level == level and text in status.message
     assert {"model", "engine", "input rate (Hz)"} <= {item.key for item in status.values}
+
+
+def test_stages_are_told() -> None:
+    monitor = Monitor(0.0)
+    monitor.received()
+    for spent in (4.0, 6.0, 8.0):
+        monitor.published(1, 0.02, 0.01, {"infer": spent, "decode": 1.0})
+    report = monitor.report(1.0)
+    assert report.stages_ms["infer"][0] == 6.0
+    array = diagnostic_array(Header(), "hand_pose", report, True, {})
+    values = {item.key: item.value for item in array.status[0].values}
+    assert values["stage infer p50 / p95 (ms)"] == "6.0 / 7.8"
+    assert values["stage decode p50 / p95 (ms)"] == "1.0 / 1.0"
+
+
+@pytest.mark.parametrize(
+    ("latency", "reason", "text"),
+    [(-2.0, None, "2000 ms ahead of this machine's clock"), (0.02, "no_transform", "(no_transform 3)")],
+)
+def test_what_is_wrong_is_named(latency: float, reason: str | None, text: str) -> None:
+    monitor = Monitor(0.0)
+    monitor.received()
+    if reason is None:
+        monitor.published(0, latency, 0.01)
+    else:
+        monitor.dropped(reason, 3)
+    status = diagnostic_array(Header(), "hand_pose", monitor.report(1.0), True, {}).status[0]
+    assert status.level == DiagnosticStatus.WARN and text in status.message
+
+
+def test_an_event_is_said_once_and_again_when_it_comes_back() -> None:
+    said: list[str] = []
+    now = [0.0]
+    once = Once(said.append, lambda: now[0])
+    for second in range(0, 100, 10):
+        now[0] = float(second)
+        once(f"image of {second} bytes")
+    assert said == ["image of 0 bytes"], "numbers differ, the event does not"
+    now[0] += 61.0
+    once("image of 7 bytes")
+    once("another thing")
+    assert said[1:] == ["image of 7 bytes", "another thing"]
+    for index in range(200):
+        once("".join(chr(97 + int(digit)) for digit in str(index)))
+    assert len(said) <= 52, "not without end"
 
 
 def test_silence_is_said_once_when_it_lasts() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.serialization import serialize_message
 from ros_session import Ros, wait_for
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
@@ -36,21 +37,31 @@ class Camera:
         topic = f"{base}/aligned_depth_to_color/image_raw"
         self._depth = self._node.create_publisher(Image, topic, qos) if depth else None
         self._info = self._node.create_publisher(CameraInfo, f"{base}/color/camera_info", 5)
-        self._stamp = 0
+        self.stamp = 0
         self.answers = ros.listen(HandArray, "/hand_pose/hands")
 
     def connect(self) -> None:
         """Shoot good frames until the node answers the last one: nobody hears a publisher at once."""
 
         def answered() -> bool:
-            return bool(self.answers) and self.answers[-1].header.stamp.sec == self._stamp
+            return bool(self.answers) and self.answers[-1].header.stamp.sec == self.stamp
 
         wait_for(lambda: answered() or not self.shoot(), "the node to answer", pause=0.1)
 
-    def shoot(self, info: dict[str, Any] | None = None, color: dict[str, Any] | None = None, **depth: Any) -> int:
-        """Publish a frame; `info`, `color` and keywords replace fields. Returns its stamp in seconds."""
-        self._stamp += 1
-        stamp = make("builtin_interfaces/msg/Time", sec=self._stamp)
+    def shoot(
+        self,
+        info: dict[str, Any] | None = None,
+        color: dict[str, Any] | None = None,
+        stamp_ns: int | None = None,
+        **depth: Any,
+    ) -> int:
+        """Publish a frame; `info`, `color` and keywords replace fields. Returns its stamp in seconds.
+
+        `stamp_ns` stamps it otherwise than with the next second.
+        """
+        self.stamp += 1
+        stamp_ns = self.stamp * 10**9 if stamp_ns is None else stamp_ns
+        stamp = make("builtin_interfaces/msg/Time", sec=stamp_ns // 10**9, nanosec=stamp_ns % 10**9)
         header = Header(stamp=stamp, frame_id="camera_color_optical_frame")
         size = {"header": header, "width": WIDTH, "height": HEIGHT}
         k = np.array([60.0, 0, 31.5, 0, 60, 23.5, 0, 0, 1])
@@ -59,7 +70,21 @@ class Camera:
         if self._depth is not None and not self.blind:
             image = {**size, "encoding": "16UC1", "step": 2 * WIDTH, "data": blank(2), **depth}
             self._depth.publish(Image(**image))
-        return self._stamp
+        return self.stamp
+
+    def torn(self, keep: int) -> None:
+        """Publish colour and depth of which only the first bytes arrive."""
+        self.stamp += 1
+        stamp = make("builtin_interfaces/msg/Time", sec=self.stamp)
+        header = Header(stamp=stamp, frame_id="camera_color_optical_frame")
+        image = Image(header=header, width=WIDTH, height=HEIGHT, encoding="rgb8", step=3 * WIDTH, data=blank(3))
+        for publisher in (self._color, self._depth):
+            publisher.publish(serialize_message(image)[:keep])
+
+    def close(self) -> None:
+        """Take the topics back, as a camera that is unplugged does."""
+        for publisher in filter(None, (self._color, self._depth, self._info)):
+            self._node.destroy_publisher(publisher)
 
 
 def blank(bytes_per_pixel: int, pixels: int = WIDTH * HEIGHT) -> array.array[int]:
