@@ -13,7 +13,8 @@ from types import ModuleType
 from typing import Any, Final
 
 from hand_pose_ros.engines.base import EngineError
-from hand_pose_ros.engines.onnx_weights import widen_half_weights
+from hand_pose_ros.engines.onnx_for_tensorrt import prepare
+from hand_pose_ros.engines.onnx_wire import WireError
 from hand_pose_ros.engines.progress import current_listener
 from hand_pose_ros.engines.tensorrt_api import BuildState, last_errors, make_logger, make_monitor
 
@@ -111,11 +112,7 @@ def _build(
 ) -> Built:
     log = make_logger(trt)
     builder = trt.Builder(log)
-    # Explicit on TensorRT 10; on 11 every network is so and the flag does nothing.
-    network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
-    parser = trt.OnnxParser(network, log)
-    if not parser.parse(widen_half_weights(model)):
-        raise EngineError(f"{name}: TensorRT {trt.__version__} cannot read this model: {_parse_errors(parser)}")
+    network, parser = _read(trt, builder, log, model, name)
     config = builder.create_builder_config()
     _configure(trt, config, options)
     monitor = make_monitor(trt, state)
@@ -129,7 +126,22 @@ def _build(
             f"{name}: TensorRT {trt.__version__} cannot build an engine: {last_errors(log)}. The engine onnxruntime "
             "runs it meanwhile; on a Jetson, too little memory is a frequent reason"
         )
+    del parser  # the network's weights are its
     return Built(bytes(host_memory), b"" if measured is None else bytes(measured.serialize()))
+
+
+def _read(trt: ModuleType, builder: Any, log: Any, model: bytes, name: str) -> tuple[Any, Any]:
+    """The network of a model, and the parser, which must live until the network is built."""
+    # Explicit on TensorRT 10; on 11 every network is so and the flag does nothing.
+    network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
+    parser = trt.OnnxParser(network, log)
+    try:
+        prepared = prepare(model)
+    except WireError as error:
+        raise EngineError(f"cannot load {name}: it is no ONNX file ({error}); fetch or export it anew") from error
+    if not parser.parse(prepared):
+        raise EngineError(f"{name}: TensorRT {trt.__version__} cannot read this model: {_parse_errors(parser)}")
+    return network, parser
 
 
 def _configure(trt: ModuleType, config: Any, options: BuildOptions) -> None:

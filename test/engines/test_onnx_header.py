@@ -1,4 +1,4 @@
-"""ONNX files read without the package onnx say what the package says, and half weights become the same numbers."""
+"""ONNX files read without the package onnx say what it says, and give the same numbers as TensorRT wants them."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from hand_pose_ros.engines import onnx_wire
 from hand_pose_ros.engines.base import EngineError
+from hand_pose_ros.engines.onnx_for_tensorrt import prepare
 from hand_pose_ros.engines.onnx_header import read_header
-from hand_pose_ros.engines.onnx_weights import widen_half_weights
 from hand_pose_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
 from hand_pose_ros.engines.tensorrt_engine import example_inputs
 from hand_pose_ros.engines.zoo import known_models
@@ -34,9 +34,10 @@ def test_of_the_shipped_models(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", [path for _, path in SHIPPED], ids=[name for name, _ in SHIPPED])
-def test_shipped_models_with_wide_weights_give_the_same_numbers(path: Path) -> None:
-    wide = widen_half_weights(path.read_bytes())
-    onnx.checker.check_model(onnx.load_from_string(wide))
+def test_shipped_models_as_tensorrt_wants_them_give_the_same_numbers(path: Path) -> None:
+    wide = prepare(path.read_bytes())
+    onnx.checker.check_model(onnx.load_from_string(wide), full_check=True)
+    assert byte_readers(wide) <= {"Cast"}
     inputs = example_inputs(read_header(wide, path.name).inputs)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
@@ -44,6 +45,13 @@ def test_shipped_models_with_wide_weights_give_the_same_numbers(path: Path) -> N
     before = OnnxRuntimeEngine(path, 1).run(inputs)
     for ours, expected in zip(after, before.values(), strict=True):
         np.testing.assert_array_equal(ours, expected)
+
+
+def byte_readers(model: bytes) -> set[str]:
+    """The operators that read uint8 inputs."""
+    graph = onnx.load_from_string(model).graph
+    images = {item.name for item in graph.input if item.type.tensor_type.elem_type == onnx.TensorProto.UINT8}
+    return {node.op_type for node in graph.node if images & set(node.input)}
 
 
 def half_model(path: Path) -> Path:
@@ -58,16 +66,41 @@ def half_model(path: Path) -> Path:
 
 def test_casts_of_constants_go_and_all_else_stays(tmp_path: Path) -> None:
     path = half_model(tmp_path / "half.onnx")
-    before, after = onnx.load(str(path)).graph, onnx.load_from_string(widen_half_weights(path.read_bytes())).graph
+    before, after = onnx.load(str(path)).graph, onnx.load_from_string(prepare(path.read_bytes())).graph
     assert [node.op_type for node in before.node].count("Cast") == 4
     assert list(after.node) == [
         node for node in before.node if node.op_type != "Cast" or node.input[0] not in {"c0", "c1"}
     ]
     assert sorted(item.data_type for item in after.initializer) == [1, 1, 1, 10]  # the shared one stays beside
-    (tmp_path / "wide.onnx").write_bytes(widen_half_weights(path.read_bytes()))
+    (tmp_path / "wide.onnx").write_bytes(prepare(path.read_bytes()))
     inputs = {"a": np.full((2, 3), 0.7, np.float32), "idle": np.zeros(1, np.uint8)}
     expected = OnnxRuntimeEngine(path, 1).run(inputs)["y"]
     np.testing.assert_array_equal(OnnxRuntimeEngine(tmp_path / "wide.onnx", 1).run(inputs)["y"], expected)
+
+
+def image_model(path: Path, *, shared: bool) -> Path:
+    """Bytes are transposed, then cast; where shared, twice."""
+    graph = toy_models.GraphBuilder()
+    planes = graph.op("Transpose", "image", perm=[0, 3, 1, 2])
+    first = graph.op("Mul", graph.cast(planes), "scale")
+    second = graph.cast(planes) if shared else graph.op("Transpose", graph.cast("image"), perm=[0, 3, 1, 2])
+    graph.op("Add", first, second, output="y")
+    path = graph.save(path, {"image": ((1, 4, 5, 3), np.uint8), "scale": ((1,), np.float32)}, {"y": (1, 3, 4, 5)})
+    onnx.save(onnx.shape_inference.infer_shapes(onnx.load(str(path))), str(path))
+    return path
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_bytes_are_cast_first_where_that_is_all_there_is(tmp_path: Path, shared: bool) -> None:
+    path = image_model(tmp_path / "image.onnx", shared=shared)
+    after = prepare(path.read_bytes())
+    onnx.checker.check_model(onnx.load_from_string(after), full_check=True)
+    assert byte_readers(after) == ({"Transpose"} if shared else {"Cast"})
+    assert (after == path.read_bytes()) is shared
+    (tmp_path / "after.onnx").write_bytes(after)
+    inputs = example_inputs(read_header(after, "after").inputs)
+    expected = OnnxRuntimeEngine(path, 1).run(inputs)["y"]
+    np.testing.assert_array_equal(OnnxRuntimeEngine(tmp_path / "after.onnx", 1).run(inputs)["y"], expected)
 
 
 def test_header_tells_what_nothing_reads(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ def make_model(path: Path, factor: float = 2.0) -> Path:
     """An image (uint8), a scale, and an input that nothing reads; a convolution with weights stored as float16."""
     graph = toy_models.GraphBuilder()
     half = graph.constant(np.arange(12).reshape(2, 3, 1, 2) * factor / 8, np.float16)
-    planes = graph.op("Transpose", graph.cast("image"), perm=[0, 3, 1, 2])
+    planes = graph.cast(graph.op("Transpose", "image", perm=[0, 3, 1, 2]))
     features = graph.op("Conv", planes, graph.cast(half))
     graph.op("Mul", features, "scale", output="features")
     graph.op("ReduceMean", "features", output="mean", keepdims=0)

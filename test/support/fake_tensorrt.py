@@ -246,6 +246,9 @@ class OnnxParser:
         casts = {node.output[0] for node in graph.node if node.op_type == "Cast" and node.input[0] in halves}
         weights = {node.input[1] for node in graph.node if node.op_type in ("Conv", "ConvTranspose")}
         assert not casts & weights, "the weights of a convolution are no constants"
+        images = {item.name for item in graph.input if item.type.tensor_type.elem_type == onnx.TensorProto.UINT8}
+        readers = {node.op_type for node in graph.node if images & set(node.input)}
+        assert readers <= {"Cast"}, f"bytes are read by {readers}"
         self._network._model = bytes(model)
         return True
 
