@@ -13,7 +13,7 @@ import numpy as np
 from hand_pose_ros.types import DoubleArray, FloatArray, Intrinsics, InvalidData
 
 # Sizes are rounded, and 848x480 shows what 1280x720 does.
-_SAME_ASPECT: Final = 0.01
+SAME_ASPECT: Final = 0.01
 
 
 def project(points: FloatArray | DoubleArray, camera: Intrinsics) -> DoubleArray:
@@ -56,7 +56,7 @@ def fit_intrinsics(camera: Intrinsics, width: int, height: int) -> Intrinsics:
     if (camera.width, camera.height) == (width, height):
         return camera
     sx, sy = width / camera.width, height / camera.height
-    if abs(sx - sy) > _SAME_ASPECT * max(sx, sy):
+    if abs(sx - sy) > SAME_ASPECT * max(sx, sy):
         raise InvalidData(
             f"camera_info: expected the image's size {width}x{height} or its aspect ratio, got {camera.width}x"
             f"{camera.height}; use the camera_info that is published with the image"

@@ -16,7 +16,7 @@ from sensor_msgs.msg import CameraInfo
 
 from hand_pose_ros.config import TopicConfig
 from hand_pose_ros.ros.images import color_from_message
-from hand_pose_ros.ros.inputs import BEST_EFFORT, INFO, RELIABLE, image_streams, serialized_stamp_ns
+from hand_pose_ros.ros.inputs import BEST_EFFORT, DEPTH_INFO, INFO, RELIABLE, image_streams, serialized_stamp_ns
 from hand_pose_ros.ros.received import COLOR
 from hand_pose_ros.sources.errors import DecodeError
 from hand_pose_ros.sources.image_messages import depth_of, intrinsics_of
@@ -35,6 +35,8 @@ def survey(topics: TopicConfig, seconds: float) -> Survey:
         ConfigError: neither colour nor depth is asked for.
     """
     kinds = {INFO: (CameraInfo, topics.camera_info), **image_streams(topics)}
+    if topics.depth_camera_info:
+        kinds[DEPTH_INFO] = (CameraInfo, topics.depth_camera_info)
     context = rclpy.Context()
     rclpy.init(context=context)
     try:
@@ -124,7 +126,11 @@ def _read_info(message: Any) -> tuple[tuple[int, int], str]:
     return (camera.width, camera.height), f"focal length {camera.fx:.0f} pixels in {message.header.frame_id}"
 
 
-_READERS: dict[str, Callable[[Any], tuple[tuple[int, int], str]]] = {COLOR: _read_color, INFO: _read_info}
+_READERS: dict[str, Callable[[Any], tuple[tuple[int, int], str]]] = {
+    COLOR: _read_color,
+    INFO: _read_info,
+    DEPTH_INFO: _read_info,
+}
 
 
 def _resolved(node: Node, topic: str) -> str:

@@ -10,10 +10,15 @@ from typing import Final
 import numpy as np
 
 from hand_pose_ros.config import NodeConfig
+from hand_pose_ros.geometry.camera import SAME_ASPECT
 
 COLOR: Final = "color"
 DEPTH: Final = "depth"
 INFO: Final = "camera_info"
+DEPTH_INFO: Final = "depth_camera_info"
+_INFOS: Final = (INFO, DEPTH_INFO)
+# Aspect ratios that count as one, as the node takes them: depth is stretched pixel by pixel, K can be rounded.
+_ASPECTS: Final = {DEPTH: 0.0, INFO: SAME_ASPECT}
 # Of the images of a stream that should have come, fewer than this part are called a loss.
 _LOSS: Final = 0.1
 # Of the colour images, so many should have their depth.
@@ -75,7 +80,9 @@ class StreamSeen:
 
 @dataclass(frozen=True)
 class Survey:
-    """What was seen: streams by their names "color", "depth", "camera_info", and image topics there are besides."""
+    """What was seen: streams by their names "color", "depth", "camera_info" and "depth_camera_info", and image topics
+    there are besides.
+    """
 
     seconds: float
     middleware: str
@@ -86,8 +93,10 @@ class Survey:
 def findings(survey: Survey, config: NodeConfig) -> list[Finding]:
     """What is well and what is not."""
     found = [_stream_finding(name, seen, survey) for name, seen in survey.streams.items()]
-    images = [seen for name, seen in survey.streams.items() if name != INFO and seen.stamps_ns and not seen.problem]
-    found += _sizes(survey.streams)
+    images = [
+        seen for name, seen in survey.streams.items() if name not in _INFOS and seen.stamps_ns and not seen.problem
+    ]
+    found += _sizes(survey.streams, config)
     found += _pairing(survey.streams, config)
     return found + _clock(images)
 
@@ -109,7 +118,7 @@ def _stream_finding(name: str, seen: StreamSeen, survey: Survey) -> Finding:
     rate, lost = rate_and_loss(seen.stamps_ns)
     size = "" if seen.size is None else f"{seen.size[0]}x{seen.size[1]} "
     text = f"{seen.topic}: {size}{seen.about}, {rate:.1f} Hz, {seen.reliability}"
-    if name != INFO and lost > _LOSS:
+    if name not in _INFOS and lost > _LOSS:
         return Finding(Level.WARNING, name, f"{text}; {lost:.0%} of the images are lost", _transport_remedy(survey, ""))
     return Finding(Level.OK, name, text)
 
@@ -131,19 +140,29 @@ def rate_and_loss(stamps_ns: Sequence[int]) -> tuple[float, float]:
     return (len(stamps) - 1) / (float(stamps[-1] - stamps[0]) * 1e-9), 1.0 - len(stamps) / expected
 
 
-def _sizes(streams: Mapping[str, StreamSeen]) -> list[Finding]:
-    """Depth and camera_info have the colour image's size."""
+def _sizes(streams: Mapping[str, StreamSeen], config: NodeConfig) -> list[Finding]:
+    """Aligned depth and camera_info show what the colour image shows: they have its aspect ratio."""
     sizes = {name: seen.size for name, seen in streams.items() if seen.size is not None and not seen.problem}
     color = sizes.pop(COLOR, None)
+    sizes.pop(DEPTH_INFO, None)
+    if config.topics.depth_camera_info:
+        sizes.pop(DEPTH, None)  # it is aligned by the node
     remedies = {
-        DEPTH: "use the depth aligned to colour (realsense: align_depth.enable:=true)",
+        DEPTH: "use the depth aligned to colour (realsense: align_depth.enable:=true), or set topics.depth_camera_info "
+        "so that the node aligns it",
         INFO: "use the camera_info of the colour image",
     }
     return [
         Finding(Level.PROBLEM, name, f"{_by(size)} beside colour of {_by(color)}", remedies[name])
         for name, size in sizes.items()
-        if color is not None and size != color
+        if color is not None and not _same_view(size, color, _ASPECTS[name])
     ]
+
+
+def _same_view(one: tuple[int, int], other: tuple[int, int], slack: float) -> bool:
+    """Whether two sizes have one aspect ratio."""
+    ratio = one[0] * other[1] / (one[1] * other[0])
+    return abs(ratio - 1.0) <= slack
 
 
 def _by(size: tuple[int, int]) -> str:

@@ -209,8 +209,8 @@ def test_options_change_while_running(make_pipeline: MakePipeline) -> None:
     assert len(pipeline.process(toy_frame(RIGHT, LEFT)).hands) == 2
     pipeline.reconfigure(replace(pipeline.config, {"sides": "left"}))
     assert [hand.side for hand in pipeline.process(toy_frame(RIGHT, LEFT, stamp=0.03)).hands] == [Side.LEFT]
-    with pytest.raises(ConfigError, match="cannot be changed while running: cube_size"):
-        pipeline.reconfigure(replace(pipeline.config, {"cube_size": 0.3}))
+    with pytest.raises(ConfigError, match="cannot be changed while running: threads"):
+        pipeline.reconfigure(replace(pipeline.config, {"threads": 3}))
 
 
 def test_models_are_loaded_from_the_configuration(toy_folder: Path) -> None:

@@ -63,6 +63,8 @@ FAULTS = [
                  id="uncalibrated"),
     pytest.param({"depth": {"size": (848, 480)}}, Level.PROBLEM, "depth", "848x480 beside colour of 640x480",
                  "align_depth", id="not aligned"),
+    pytest.param({"info": {"size": (640, 360)}}, Level.PROBLEM, "camera_info", "640x360 beside colour of 640x480",
+                 "camera_info of the colour image", id="another camera's info"),
     pytest.param({"depth": {"stamps_ns": shifted(4.0)}}, Level.PROBLEM, "pairing", "0% of the colour images",
                  "sync.tolerance_ms to 4.0", id="shifted stamps"),
     pytest.param({"depth": {"stamps_ns": shifted(16.6)}}, Level.PROBLEM, "pairing", "0%", "enable_sync",
@@ -84,6 +86,17 @@ def test_each_fault_is_found_with_its_remedy(
     others = {item.subject for item in found if item.level is not Level.OK} - {subject}
     # A stream that lacks half its images cannot be paired either.
     assert others <= {"pairing"}
+
+
+def test_what_the_node_puts_right_is_no_fault() -> None:
+    """Calibrated at another size; half the size; and depth of a camera of its own."""
+    good = survey(info={"size": (1280, 960)}, depth={"size": (320, 240)})
+    assert {item.level for item in findings(good, CONFIG)} == {Level.OK}
+    beside = survey(depth={"size": (848, 480)})
+    own = stream("/depth_info", "sensor_msgs/msg/CameraInfo", size=(848, 480), about="focal length 420 pixels")
+    beside = replace(beside, streams={**beside.streams, "depth_camera_info": own})
+    aligned_here = build(NodeConfig, {"topics.depth_camera_info": "/depth_info"})
+    assert {item.level for item in findings(beside, aligned_here)} == {Level.OK}
 
 
 def test_a_tolerance_pairs_what_lies_within() -> None:
