@@ -61,8 +61,17 @@ def node_arguments(params_file: str) -> tuple[Argument, ...]:
             parameter="pipeline.finder.model",
         ),
         Argument("color_topic", "Colour image topic.", parameter="topics.color"),
-        Argument("depth_topic", "Depth image topic, aligned to colour.", parameter="topics.depth"),
+        Argument(
+            "depth_topic",
+            "Depth image topic, aligned to colour or with depth_camera_info_topic.",
+            parameter="topics.depth",
+        ),
         Argument("camera_info_topic", "Camera info topic of the colour image.", parameter="topics.camera_info"),
+        Argument(
+            "depth_camera_info_topic",
+            "Camera info topic of a depth image that is not aligned to colour: the node aligns it.",
+            parameter="topics.depth_camera_info",
+        ),
         Argument(
             "hand_boxes_topic",
             "Boxes of hands from another detector (vision_msgs/Detection2DArray).",
