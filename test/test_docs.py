@@ -18,6 +18,14 @@ def test_the_parameter_table_is_the_configuration() -> None:
     assert (ROOT / "docs" / "parameters.md").read_text() == module.text(), f"run python {path.relative_to(ROOT)}"
 
 
+def test_every_fault_has_the_test_that_is_named() -> None:
+    named = set(re.findall(r"`(test_\w+)`", (ROOT / "docs" / "robustness.md").read_text()))
+    there = {
+        name for path in (ROOT / "test").rglob("test_*.py") for name in re.findall(r"def (test_\w+)", path.read_text())
+    }
+    assert len(named) > 20 and named <= there, named - there
+
+
 def test_links_of_the_documents_lead_somewhere() -> None:
     pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
     missing = []
