@@ -346,6 +346,9 @@ class NodeConfig:
     """Everything the ROS node can be told; flattened, these are its parameters."""
 
     autostart: bool = option(True, "Configure and activate the lifecycle node at start.")
+    build_only: bool = option(
+        False, "Load the models, which builds and stores what their engines need (TensorRT: minutes), then end."
+    )
     pipeline: PipelineConfig = group(PipelineConfig)
     sync: SyncConfig = group(SyncConfig)
     topics: TopicConfig = group(TopicConfig)

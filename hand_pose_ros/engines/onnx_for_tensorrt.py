@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
@@ -28,6 +27,8 @@ _TENSOR_NAME: Final = 8
 _FLOAT: Final = 1
 _UINT8: Final = 2
 _FLOAT16: Final = 10
+# Operators that only move values about.
+_MOVES: Final = ("Transpose", "Slice", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Gather", "Split", "Identity")
 
 
 class _Tensor(NamedTuple):
@@ -88,35 +89,47 @@ def _wide_weights(items: Sequence[wire.Field], nodes: Mapping[int, _Node], outpu
 
 
 def _bytes_first(items: Sequence[wire.Field], nodes: Mapping[int, _Node], outputs: set[str]) -> dict[int, bytes]:
-    """Transpose then Cast of a uint8 input as Cast then Transpose: the two nodes exchange what they do."""
+    """One Cast to float32 for each uint8 input that others read; the casts that follow do nothing then."""
     inputs = [item.content for item in items if item.number == _GRAPH_INPUT]
-    images = {_text(item, 1) for item in inputs if _element_type(item) == _UINT8}
-    readers = Counter(name for node in nodes.values() for name in node.inputs)
     changed: dict[int, bytes] = {}
-    for place, node in nodes.items():
-        if node.kind != "Transpose" or node.inputs[0] not in images:
+    for image in sorted(_text(item, 1) for item in inputs if _element_type(item) == _UINT8):
+        readers = [place for place, node in nodes.items() if image in node.inputs]
+        moved = _moved(image, nodes)
+        if moved is None or moved & outputs or all(nodes[place].kind == "Cast" for place in readers):
             continue
-        (between,) = node.outputs
-        after = [where for where, other in nodes.items() if other.inputs[:1] == [between] and other.kind == "Cast"]
-        if len(after) != 1 or readers[between] != 1 or between in outputs:
-            continue
-        cast = nodes[after[0]]
-        changed[place] = wire.encode(_GRAPH_NODE, _doing(node.message, cast.message))
-        changed[after[0]] = wire.encode(_GRAPH_NODE, _doing(cast.message, node.message))
-        told = [
-            where
-            for where, item in enumerate(items)
-            if item.number == _GRAPH_VALUE_INFO and _text(item.content, 1) == between
-        ]
-        changed.update((where, b"") for where in told)  # its type and shape are others now
+        name = f"{image}.float"
+        for place in readers:
+            changed[place] = wire.encode(_GRAPH_NODE, _reading(nodes[place].message, image, name))
+        changed[readers[0]] = wire.encode(_GRAPH_NODE, _cast(image, name)) + changed[readers[0]]
+        told = (place for place, item in enumerate(items) if item.number == _GRAPH_VALUE_INFO)
+        changed.update((place, b"") for place in told if _text(items[place].content, 1) in moved)  # other types now
     return changed
 
 
-def _doing(node: memoryview, other: memoryview) -> bytes:
-    """A node with its own name, inputs and outputs, which does what another node does."""
-    action = (_NODE_KIND, _NODE_ATTRIBUTE)
-    own = [bytes(item.raw) for item in wire.fields(node) if item.number not in action]
-    return b"".join([*own, *(bytes(item.raw) for item in wire.fields(other) if item.number in action)])
+def _moved(image: str, nodes: Mapping[int, _Node]) -> set[str] | None:
+    """The image and what only moves its values about, up to the casts; None where something computes with bytes."""
+    moved = {image}
+    for node in nodes.values():  # a graph's nodes are in order
+        if moved & set(node.inputs) and node.kind != "Cast":
+            if node.kind not in _MOVES or moved & set(node.inputs[1:]):
+                return None
+            moved.update(node.outputs)
+    return moved
+
+
+def _reading(node: memoryview, name: str, other: str) -> bytes:
+    """A node that reads `other` where it read `name`."""
+    return b"".join(
+        wire.encode(1, other.encode()) if item.number == 1 and item.text == name else bytes(item.raw)
+        for item in wire.fields(node)
+    )
+
+
+def _cast(name: str, output: str) -> bytes:
+    """NodeProto of a Cast to float32; AttributeProto: name 1, i 3, type 20 (2 is an integer)."""
+    attribute = wire.encode(1, b"to") + wire.encode_integer(3, _FLOAT) + wire.encode_integer(20, 2)
+    ends = wire.encode(1, name.encode()) + wire.encode(2, output.encode())
+    return ends + wire.encode(3, output.encode()) + wire.encode(_NODE_KIND, b"Cast") + wire.encode(5, attribute)
 
 
 def _widened(name: str, half: _Tensor) -> bytes:

@@ -102,6 +102,7 @@ def node_arguments(params_file: str) -> tuple[Argument, ...]:
             parameter="publish.tf_prefix",
         ),
         Argument("autostart", "Configure and activate at start.", "true", _FLAGS, "autostart"),
+        Argument("build_only", "Build the models' engines (TensorRT), then end.", "false", _FLAGS, "build_only"),
         Argument("use_sim_time", "Take the time from /clock.", "false", _FLAGS, "use_sim_time"),
         Argument("namespace", "Namespace of the node (its name is hand_pose)."),
         Argument("params_file", "Parameter file: a path, or the name of one in config/ of this package.", params_file),

@@ -180,6 +180,12 @@ class Silence:
         return f"nothing comes on {', '.join(silent)}; check the topics" if silent else "all topics are heard"
 
 
+def building_array(header: Header, node: str, text: str) -> DiagnosticArray:
+    """The message while an engine is built, which takes minutes before the first frame."""
+    status = DiagnosticStatus(level=DiagnosticStatus.WARN, name=f"{node}: hands", message=text)
+    return DiagnosticArray(header=header, status=[status])
+
+
 def diagnostic_array(
     header: Header, node: str, report: Report, active: bool, facts: Mapping[str, str]
 ) -> DiagnosticArray:

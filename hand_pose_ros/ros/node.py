@@ -21,6 +21,7 @@ from rclpy.parameter import Parameter
 
 from hand_pose_ros.config import ConfigError, NodeConfig, flatten
 from hand_pose_ros.engines.base import EngineError
+from hand_pose_ros.engines.progress import Listener, listening
 from hand_pose_ros.pipeline.hand_models import load_hand_models
 from hand_pose_ros.pipeline.pipeline import Pipeline
 from hand_pose_ros.ros.boxes import BoxInput
@@ -111,6 +112,16 @@ class HandPoseNode(LifecycleNode):  # type: ignore[misc]  # rclpy carries no typ
             if trigger() != TransitionCallbackReturn.SUCCESS:
                 raise StartError(f"{name} failed; see the log above")
 
+    def build(self) -> None:
+        """Load the models once, so that engines which are built on the machine are in their store.
+
+        Raises:
+            StartError: it did not succeed.
+        """
+        if self.trigger_configure() != TransitionCallbackReturn.SUCCESS:
+            raise StartError("configure failed; see the log above")
+        self.get_logger().info("the models load; build_only ends the node")
+
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the models and create the publishers."""
         result = self._attempt("configure", self._configure)
@@ -166,7 +177,8 @@ class HandPoseNode(LifecycleNode):  # type: ignore[misc]  # rclpy carries no typ
     def _configure(self) -> None:
         config = self.config
         models = load_hand_models(config.pipeline)
-        self._pipeline = Pipeline(config.pipeline)
+        with listening(Listener(self._reporter.building, self.context.ok)):
+            self._pipeline = Pipeline(config.pipeline)
         check_images(self._pipeline, config)
         self._outputs = Outputs(self, config.publish, models, self._pipeline.inside, config.pipeline.tracking.max_gap)
         if config.publish.target_frame:

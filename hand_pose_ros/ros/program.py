@@ -29,6 +29,13 @@ def _spin(node: HandPoseNode) -> None:
             raise
 
 
+def _live(node: HandPoseNode) -> None:
+    if node.config.autostart:
+        node.start()
+    with until_shutdown(node.context):
+        _spin(node)
+
+
 def main(args: list[str] | None = None) -> None:
     """Run the node until it is told to end; the exit status is 1 where it could not start or broke."""
     rclpy.init(args=args)
@@ -36,10 +43,10 @@ def main(args: list[str] | None = None) -> None:
     leave_in_time(rclpy.get_default_context(), lambda: int(node is not None and node.failure is not None))
     try:
         node = HandPoseNode()
-        if node.config.autostart:
-            node.start()
-        with until_shutdown(node.context):
-            _spin(node)
+        if node.config.build_only:
+            node.build()
+        else:
+            _live(node)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     except (ConfigError, StartError) as error:

@@ -78,25 +78,30 @@ def test_casts_of_constants_go_and_all_else_stays(tmp_path: Path) -> None:
     np.testing.assert_array_equal(OnnxRuntimeEngine(tmp_path / "wide.onnx", 1).run(inputs)["y"], expected)
 
 
-def image_model(path: Path, *, shared: bool) -> Path:
-    """Bytes are transposed, then cast; where shared, twice."""
+def image_model(path: Path, then: str) -> Path:
+    """Bytes are transposed and cut before they are cast; then perhaps more is done with them."""
     graph = toy_models.GraphBuilder()
     planes = graph.op("Transpose", "image", perm=[0, 3, 1, 2])
     first = graph.op("Mul", graph.cast(planes), "scale")
-    second = graph.cast(planes) if shared else graph.op("Transpose", graph.cast("image"), perm=[0, 3, 1, 2])
+    second = graph.cast(graph.pick(planes, 1, 0, 1))
+    if then == "cast first elsewhere":
+        second = graph.op("Transpose", graph.cast("image"), perm=[0, 3, 1, 2])
+    if then == "compute with bytes":
+        second = graph.cast(graph.op("Max", planes, graph.constant(7, np.uint8)))
     graph.op("Add", first, second, output="y")
     path = graph.save(path, {"image": ((1, 4, 5, 3), np.uint8), "scale": ((1,), np.float32)}, {"y": (1, 3, 4, 5)})
     onnx.save(onnx.shape_inference.infer_shapes(onnx.load(str(path))), str(path))
     return path
 
 
-@pytest.mark.parametrize("shared", [False, True])
-def test_bytes_are_cast_first_where_that_is_all_there_is(tmp_path: Path, shared: bool) -> None:
-    path = image_model(tmp_path / "image.onnx", shared=shared)
+@pytest.mark.parametrize("then", ["nothing", "cast first elsewhere", "compute with bytes"])
+def test_bytes_are_cast_first_where_they_are_only_moved(tmp_path: Path, then: str) -> None:
+    path = image_model(tmp_path / "image.onnx", then)
+    computes = then == "compute with bytes"
     after = prepare(path.read_bytes())
     onnx.checker.check_model(onnx.load_from_string(after), full_check=True)
-    assert byte_readers(after) == ({"Transpose"} if shared else {"Cast"})
-    assert (after == path.read_bytes()) is shared
+    assert byte_readers(after) == ({"Transpose"} if computes else {"Cast"})
+    assert (after == path.read_bytes()) is computes
     (tmp_path / "after.onnx").write_bytes(after)
     inputs = example_inputs(read_header(after, "after").inputs)
     expected = OnnxRuntimeEngine(path, 1).run(inputs)["y"]
