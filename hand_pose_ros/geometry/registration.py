@@ -88,10 +88,15 @@ class DepthRegistration:
             x, y, z = x[ahead], y[ahead], z[ahead]
         # Windows of an even size have no middle pixel: theirs is the one left of and above the middle.
         shift = np.float32(self._pad - (0.0 if self._cover % 2 else 0.5))
-        u, v = np.rint(x / z + shift), np.rint(y / z + shift)
+        np.divide(x, z, out=x)
+        np.divide(y, z, out=y)
+        u, v = np.rint(np.add(x, shift, out=x), out=x), np.rint(np.add(y, shift, out=y), out=y)
         width, height = self.color_camera.width + 2 * self._pad, self.color_camera.height + 2 * self._pad
         inside = (u >= 0) & (u < width) & (v >= 0) & (v < height)
-        return (v[inside] * np.float64(width) + u[inside]).astype(np.int64), z[inside]
+        if not inside.all():
+            u, v, z = u[inside], v[inside], z[inside]
+        # float32 counts to 16.7 million exactly, which is more than the pixels of any depth that we align.
+        return (v * np.float32(width) + u).astype(np.int64), z
 
 
 def _keep_nearest(image: FloatArray, pixels: np.ndarray[tuple[int], np.dtype[np.int64]], z: FloatArray) -> None:
