@@ -90,17 +90,26 @@ def test_objects_and_wrists_reach_their_topics(ros: Ros, pipelines: list[fake_pi
 
 
 def test_two_cameras_do_not_get_in_each_others_way(ros: Ros, pipelines: list[fake_pipeline.FakePipeline]) -> None:
+    """Two rigs: each node sees its own camera's images only, and topics and TF frames are apart."""
     frames = ros.listen(TFMessage, "/tf")
-    hands = {name: ros.listen(HandArray, f"/{name}/hand_pose/hands") for name in ("head", "chest")}
-    for name in hands:
-        node = ros.node(HandPoseNode, namespace=name, parameters={**QUIET, "publish.tf_prefix": f"{name}_"})
+    cameras = {}
+    for name in ("head", "chest"):
+        base = f"/{name}/camera"
+        topics = {"color": "color/image_raw", "depth": "aligned_depth_to_color/image_raw"}
+        given = {f"topics.{role}": f"{base}/{topic}" for role, topic in topics.items()}
+        given |= {"topics.camera_info": f"{base}/color/camera_info", "publish.tf_prefix": f"{name}_"}
+        node = ros.node(HandPoseNode, namespace=name, parameters={**QUIET, **given})
         node.start()
         ros.spin(node)
-    camera = Camera(ros)
-    wait_for(lambda: all(hands.values()) or not camera.shoot(), "hands of both", pause=0.1)
-    expected = {f"{name}_{frame}" for name in hands for frame in ("left_wrist", "right_wrist", "object_box_1")}
+        cameras[name] = Camera(ros, base=base, answers=f"/{name}/hand_pose/hands")
+    focal = {"head": 60.0, "chest": 70.0}
+    for name, camera in cameras.items():
+        k = np.array([focal[name], 0, 31.5, 0, focal[name], 23.5, 0, 0, 1])
+        wait_for(lambda c=camera, k=k: bool(c.answers) or not c.shoot(info={"k": k}), "hands", pause=0.1)  # type: ignore[misc]
+    expected = {f"{name}_{frame}" for name in cameras for frame in ("left_wrist", "right_wrist", "object_box_1")}
     wait_for(lambda: {item.child_frame_id for m in frames for item in m.transforms} == expected, "frames of both")
-    assert len(pipelines) == 2
+    seen = [{frame.intrinsics.fx for frame in pipeline.frames} for pipeline in pipelines]
+    assert seen == [{60.0}, {70.0}]
 
 
 def test_colour_alone_is_enough_where_depth_is_switched_off(

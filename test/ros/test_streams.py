@@ -100,6 +100,33 @@ def test_frames_that_overtake_each_other(
     assert not logged
 
 
+@pytest.mark.parametrize("rate", [15, 30, 60, 90])
+def test_streams_of_different_rates(
+    ros: Ros, pipelines: list[fake_pipeline.FakePipeline], monkeypatch: pytest.MonkeyPatch, rate: int
+) -> None:
+    """Depth at three times the rate of colour, half a millisecond apart: each colour image gets the depth beside it."""
+    node, logged = started(ros, monkeypatch, **{"sync.tolerance_ms": 1.0})
+    camera = Camera(ros)
+    wait_for(lambda: bool(camera.answers) or not camera.shoot(), "an answer", pause=0.1)
+    (pipeline,) = pipelines
+    base, period = 1000 * SECOND, SECOND // (3 * rate)
+    for index in range(12):
+        stamp, depth = base + index * period, np.full(WIDTH * HEIGHT, 500 + index, "<u2")
+        image = {"data": array.array("B", depth.tobytes())}
+        if index % 3 == 0:
+            camera.blind = True
+            camera.shoot(stamp_ns=stamp)
+            camera.blind = False
+        camera.shoot(stamp_ns=stamp + 500_000, depth_alone=True, **image)
+        time.sleep(0.02)
+    settled(node)
+    seen = {frame.stamp_ns: frame for frame in pipeline.frames if frame.stamp_ns >= base}
+    assert seen and not logged
+    for stamp, frame in seen.items():
+        index, rest = divmod(stamp - base, period)
+        assert rest == 0 and index % 3 == 0 and frame.depth[0, 0] == pytest.approx((500 + index) / 1000)
+
+
 def test_images_without_a_stamp(
     ros: Ros, pipelines: list[fake_pipeline.FakePipeline], monkeypatch: pytest.MonkeyPatch
 ) -> None:

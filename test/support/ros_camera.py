@@ -22,23 +22,29 @@ WIDTH, HEIGHT = 64, 48
 class Camera:
     """Publishes images of one stamp, good ones unless told otherwise.
 
-    Without `depth` it has no depth topic; while `blind` is set, nothing comes on the topic.
+    Without `depth` it has no depth topic; while `blind` is set, nothing comes on the topic. `base` is where its topics
+    are, `answers` those of its node.
     """
 
     blind = False
 
     def __init__(
-        self, ros: Ros, reliability: ReliabilityPolicy = ReliabilityPolicy.RELIABLE, *, depth: bool = True
+        self,
+        ros: Ros,
+        reliability: ReliabilityPolicy = ReliabilityPolicy.RELIABLE,
+        *,
+        depth: bool = True,
+        base: str = "/camera/camera",
+        answers: str = "/hand_pose/hands",
     ) -> None:
         qos = QoSProfile(depth=5, reliability=reliability)
         self._node = ros.node(Node, node_name="camera")
-        base = "/camera/camera"
         self._color = self._node.create_publisher(Image, f"{base}/color/image_raw", qos)
         topic = f"{base}/aligned_depth_to_color/image_raw"
         self._depth = self._node.create_publisher(Image, topic, qos) if depth else None
         self._info = self._node.create_publisher(CameraInfo, f"{base}/color/camera_info", 5)
         self.stamp = 0
-        self.answers = ros.listen(HandArray, "/hand_pose/hands")
+        self.answers = ros.listen(HandArray, answers)
 
     def connect(self) -> None:
         """Shoot good frames until the node answers the last one: nobody hears a publisher at once."""
@@ -53,11 +59,12 @@ class Camera:
         info: dict[str, Any] | None = None,
         color: dict[str, Any] | None = None,
         stamp_ns: int | None = None,
+        depth_alone: bool = False,
         **depth: Any,
     ) -> int:
         """Publish a frame; `info`, `color` and keywords replace fields. Returns its stamp in seconds.
 
-        `stamp_ns` stamps it otherwise than with the next second.
+        `stamp_ns` stamps it otherwise than with the next second; `depth_alone`: no colour.
         """
         self.stamp += 1
         stamp_ns = self.stamp * 10**9 if stamp_ns is None else stamp_ns
@@ -65,8 +72,10 @@ class Camera:
         header = Header(stamp=stamp, frame_id="camera_color_optical_frame")
         size = {"header": header, "width": WIDTH, "height": HEIGHT}
         k = np.array([60.0, 0, 31.5, 0, 60, 23.5, 0, 0, 1])
-        self._info.publish(CameraInfo(**{**size, "k": k, **(info or {})}))
-        self._color.publish(Image(**{**size, "encoding": "rgb8", "step": 3 * WIDTH, "data": blank(3), **(color or {})}))
+        if not depth_alone:
+            self._info.publish(CameraInfo(**{**size, "k": k, **(info or {})}))
+            picture = {"encoding": "rgb8", "step": 3 * WIDTH, "data": blank(3)}
+            self._color.publish(Image(**{**size, **picture, **(color or {})}))
         if self._depth is not None and not self.blind:
             image = {**size, "encoding": "16UC1", "step": 2 * WIDTH, "data": blank(2), **depth}
             self._depth.publish(Image(**image))
