@@ -1,4 +1,4 @@
-"""`hand_pose export`: a checkpoint as a calibrated ONNX model with its card."""
+"""`hand_pose export`: a checkpoint as a calibrated ONNX model with its card, or a model in another precision."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any, Final
 
-from hand_pose_ros.cli import export_transformer
+from hand_pose_ros.cli import export_precision, export_transformer
 from hand_pose_ros.cli.errors import UsageError, load
 from hand_pose_ros.evaluation import scene_shards
 from hand_pose_ros.evaluation.calibration import calibrating_factor
@@ -18,11 +18,12 @@ NAMES: Final = "kpt_fusion_lite, kpt_fusion_r18, hand_finder, kpt_fusion, handfo
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of this command."""
     parser.add_argument(
-        "recipe", metavar="RECIPE", help=f"{NAMES} (a .ckpt of `hand_pose train`, or the authors' file)"
+        "recipe",
+        metavar="MODEL",
+        help=f"{NAMES} (a .ckpt of `hand_pose train`, or the authors' file); without --checkpoint the name or file of "
+        "a model that there is",
     )
-    parser.add_argument(
-        "--checkpoint", type=Path, required=True, help="written by `hand_pose train`, or by the authors"
-    )
+    parser.add_argument("--checkpoint", type=Path, help="written by `hand_pose train`, or by the authors")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.onnx", help="the model; its card goes beside")
     parser.add_argument(
         "--validation",
@@ -47,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=export_transformer.PUBLISHED,
         help="keypoint_transformer: which of the authors' networks their file holds",
     )
+    export_precision.add_arguments(parser)
     parser.add_argument("--batches", type=int, default=64, help="validation batches (default: 64)")
     parser.add_argument("--data", default="", help="what it was trained on, for the card (default: synthetic)")
     parser.add_argument("--command", dest="training", default="", help="how it was trained, for the card")
@@ -54,13 +56,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
+    export_precision.check(args)
+    if args.out.suffix != ".onnx":
+        raise UsageError(f"--out: expected a name ending in .onnx, got {args.out}")
+    if args.checkpoint is None:
+        return export_precision.convert(args)
+    code = _write(args)
+    export_precision.finish(args)
+    return code
+
+
+def _write(args: argparse.Namespace) -> int:
+    """A checkpoint as a model in single precision."""
     finder = args.recipe == "hand_finder"
     if not args.checkpoint.is_file():
         raise UsageError(f"--checkpoint {args.checkpoint}: no such file; `hand_pose train` writes last.ckpt")
     if args.check is not None and not args.check.is_file():
         raise UsageError(f"--check {args.check}: no such file; `hand_pose train hand_check` writes last.ckpt")
-    if args.out.suffix != ".onnx":
-        raise UsageError(f"--out: expected a name ending in .onnx, got {args.out}")
     if args.recipe == "kpt_fusion" and args.checkpoint.suffix != ".ckpt":
         return _published(args)
     if args.recipe == "handformer2t":
@@ -93,9 +105,9 @@ def run(args: argparse.Namespace) -> int:
         **({"command": args.training} if args.training else {}),
     }
     if finder:
-        deploy.export_finder(network, args.out, about, stream)
+        deploy.export_finder(network, args.out, about, stream, args.batch)
     else:
-        figures = deploy.export_hand(network, args.out, stream, args.batches, about, check)
+        figures = deploy.export_hand(network, args.out, stream, args.batches, about, check, args.batch)
         print(facts("Validation", figures).text() + "\n")
     print(f"{args.out}: {args.out.stat().st_size / 1e6:.1f} MB; card: {args.out.with_suffix('.md')}")
     return 0
@@ -135,7 +147,7 @@ def _handformer2t(args: argparse.Namespace) -> int:
         **({"command": args.training} if args.training else {}),
         **figures,
     }
-    deploy.export_handformer2t(network, args.out, about, factor)
+    deploy.export_handformer2t(network, args.out, about, factor, args.batch)
     print(facts("Validation", figures).text() + "\n")
     print(f"{args.out}: {args.out.stat().st_size / 1e6:.1f} MB; card: {args.out.with_suffix('.md')}")
     return 0
@@ -156,7 +168,7 @@ def _published(args: argparse.Namespace) -> int:
         raise UsageError(str(error)) from error
     data = {"data": args.data} if args.data else {}
     about = {"source": args.checkpoint.name, **data, **({"command": args.training} if args.training else {})}
-    deploy.export_published(network, args.out, about, check)
+    deploy.export_published(network, args.out, about, check, args.batch)
     told = "" if check else "; score and side are always 1 (no --check)"
     print(f"{args.out}: {args.out.stat().st_size / 1e6:.1f} MB; joint_std is not calibrated{told}")
     return 0

@@ -34,7 +34,7 @@ def export(args: argparse.Namespace) -> int:
     except load("hand_pose_ros.training.errors").TrainingError as error:
         raise UsageError(str(error)) from error
     scenes = StoredScenes(args.validation, Reading(depth=False))
-    deploy.export_transformer(network, args.out, training.PLANS["ours"].training.margin, False)
+    deploy.export_transformer(network, args.out, training.PLANS["ours"].training.margin, False, args.batch)
     reader = KeypointTransformerNetwork(create_engine(args.out, "onnxruntime", 1))
     half = len(scenes) // 2
     stated = measure_deviations(islice(scenes, half), reader).stated()
@@ -68,7 +68,7 @@ def _published(args: argparse.Namespace, about: dict[str, str]) -> int:
         checkpoint.load_checkpoint(network, args.checkpoint)
     except checkpoint.WrongCheckpoint as error:
         raise UsageError(str(error)) from error
-    deploy.export_transformer(network, args.out, WINDOW_MARGIN, network.config.objects)
+    deploy.export_transformer(network, args.out, WINDOW_MARGIN, network.config.objects, args.batch)
     deploy.describe(network, args.out, {}, {"source": f"{args.checkpoint.name} ({args.published})", **about})
     print(f"{args.out}: {args.out.stat().st_size / 1e6:.1f} MB; its deviations are not measured")
     return 0

@@ -112,7 +112,7 @@ class HandFinderGraph(nn.Module):
         Returns heatmap (1, 2, 30, 40), whose sum over the sides is the probability of a hand, and center
         (1, 2, 3, 30, 40), the same for both sides.
         """
-        color = rgb.permute(0, 3, 1, 2).to(torch.float32) / 255.0
+        color = rgb.to(torch.float32).permute(0, 3, 1, 2) / 255.0
         output = self.net(color, depth.unsqueeze(1), intrinsics)
         hand, right = torch.sigmoid(output.hand), torch.sigmoid(output.right)
         return torch.stack([hand * right, hand * (1 - right)], dim=1), torch.stack([output.center] * 2, dim=1)

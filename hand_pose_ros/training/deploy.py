@@ -20,7 +20,7 @@ from hand_pose_ros.networks.keypoint_fusion.authors import AuthorsKeypointFusion
 from hand_pose_ros.networks.keypoint_fusion.authors.export import export_authors
 from hand_pose_ros.networks.keypoint_fusion.check import HandCheck
 from hand_pose_ros.networks.keypoint_fusion.export import export_onnx
-from hand_pose_ros.networks.onnx_file import write_graph
+from hand_pose_ros.networks.onnx_file import batched_path, write_graph
 from hand_pose_ros.networks.onnx_half import store_weights_half
 from hand_pose_ros.skeleton import WRIST
 from hand_pose_ros.training.finder_module import look, summary
@@ -100,10 +100,12 @@ def export_hand(
     batches: int,
     about: Mapping[str, str],
     check: HandCheck | None = None,
+    batch: int = 1,
 ) -> dict[str, str]:
     """Calibrate on the first half of the validation batches, measure on the second, and write model and card.
 
-    `check` tells score and side in place of the network's own logits.
+    `check` tells score and side in place of the network's own logits. With a `batch` above 1 a second file is written
+    beside it, for as many hands in one run.
 
     Returns:
         What was measured, as it stands in the file and on the card.
@@ -121,19 +123,27 @@ def export_hand(
         figures[f"mpjpe_mm{name}"] = f"{1e3 * float(result.error.mean()):.2f}"
         figures[f"within_1_std{name}"] = f"{one:.3f} (0.199 expected)"
         figures[f"within_2_std{name}"] = f"{two:.3f} (0.739 expected)"
-    export_onnx(network, path, {"version": __version__, **about, **figures}, scale, bias, check)
+    for size in sorted({1, batch}):
+        told = {"version": __version__, **about, **figures}
+        export_onnx(network, batched_path(path, size), told, scale, bias, check, size)
     write_card(path, {**about, **figures})
     return figures
 
 
 def export_published(
-    network: AuthorsKeypointFusion, path: Path, about: Mapping[str, str], check: HandCheck | None = None
+    network: AuthorsKeypointFusion,
+    path: Path,
+    about: Mapping[str, str],
+    check: HandCheck | None = None,
+    batch: int = 1,
 ) -> None:
-    """Write a published network with the inputs and outputs of ours, and its card, which says what it cannot tell."""
+    """Write a published network with the inputs and outputs of ours, and its card, which says what it cannot tell.
+    `batch` as in `export_hand`."""
     limits = {"joint_std": "not calibrated: the scatter of the votes and what the stages changed"}
     if check is None:
         limits["score, side"] = "always 1: the published network tells neither; export with --check"
-    export_authors(network, path, {"version": __version__, **about}, check)
+    for size in sorted({1, batch}):
+        export_authors(network, batched_path(path, size), {"version": __version__, **about}, check, size)
     write_card(path, {**about, "size": network.config.size, "variant": "authors", **limits})
 
 
@@ -151,10 +161,14 @@ def finder_figures(network: HandFinderNet, validation: ShardStream) -> dict[str,
 
 
 def export_finder(
-    network: HandFinderNet, path: Path, about: Mapping[str, str], validation: ShardStream | None = None
+    network: HandFinderNet,
+    path: Path,
+    about: Mapping[str, str],
+    validation: ShardStream | None = None,
+    batch: int = 1,
 ) -> None:
-    """Write the hand finder as ONNX (batch 1, weights in half precision) with its card; `validation`: frame shards to
-    measure it on."""
+    """Write the hand finder as ONNX (weights in half precision) with its card; `validation`: frame shards to measure it
+    on. `batch` as in `export_hand`."""
     about = {**about, **(finder_figures(network, validation) if validation is not None else {})}
     picture = {
         "rgb": torch.zeros(1, HEIGHT, WIDTH, 3, dtype=torch.uint8),
@@ -162,8 +176,10 @@ def export_finder(
         "intrinsics": torch.ones(1, 4),
     }
     metadata = {"model": "hand_finder", "version": __version__, **about}
-    write_graph(HandFinderGraph(network.cpu()), path, picture, ["heatmap", "center"], metadata)
-    store_weights_half(path)
+    for size in sorted({1, batch}):
+        file = batched_path(path, size)
+        write_graph(HandFinderGraph(network.cpu()), file, picture, ["heatmap", "center"], metadata, size)
+        store_weights_half(file)
     write_card(path, about)
 
 

@@ -8,19 +8,25 @@ from pathlib import Path
 from hand_pose_ros import __version__
 from hand_pose_ros.networks.keypoint_transformer import KeypointTransformer
 from hand_pose_ros.networks.keypoint_transformer.export import export_onnx
+from hand_pose_ros.networks.onnx_file import batched_path
 from hand_pose_ros.training.deploy import write_card
 
 
-def export_transformer(network: KeypointTransformer, path: Path, margin: float, around_object: bool) -> Path:
+def export_transformer(
+    network: KeypointTransformer, path: Path, margin: float, around_object: bool, batch: int = 1
+) -> Path:
     """Write the model; `describe` then says what was measured.
 
     Args:
         network: of either variant.
         path: the .onnx file.
         margin, around_object: of the crops that it was trained on (`SceneAugmentation`).
+        batch: above 1, a second file is written beside it for as many crops in one run.
     """
     crops = {"crop_margin": f"{margin:g}", "crop_around_object": str(around_object)}
-    return export_onnx(network.cpu(), path, {"version": __version__, **crops})
+    for size in sorted({1, batch}):
+        export_onnx(network.cpu(), batched_path(path, size), {"version": __version__, **crops}, batch=size)
+    return path
 
 
 def describe(network: KeypointTransformer, path: Path, stated: Mapping[str, str], about: Mapping[str, str]) -> None:

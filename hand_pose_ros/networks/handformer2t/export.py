@@ -42,7 +42,7 @@ class DeployedHandformer2T(nn.Module):
 
     def decoded(self, rgb: Tensor) -> Decoded:
         """The same by name."""
-        image = rgb.permute(0, 3, 1, 2).to(torch.float32) / 255
+        image = rgb.to(torch.float32).permute(0, 3, 1, 2) / 255
         return decode(self.network(image), self.network.config.network_widths.crop, self.std_factor)
 
 
@@ -63,8 +63,10 @@ def example_input(network: Handformer2T) -> Tensor:
     return torch.randint(0, 255, (1, side, side, 3), dtype=torch.uint8, generator=generator)
 
 
-def export_onnx(network: Handformer2T, path: Path, metadata: Mapping[str, str], std_factor: float = 1.0) -> Path:
-    """Write the network (batch 1, opset 17, static shapes) with its metadata.
+def export_onnx(
+    network: Handformer2T, path: Path, metadata: Mapping[str, str], std_factor: float = 1.0, batch: int = 1
+) -> Path:
+    """Write the network (opset 17, static shapes) with its metadata.
 
     Args:
         network: on the CPU; left in eval mode.
@@ -72,6 +74,7 @@ def export_onnx(network: Handformer2T, path: Path, metadata: Mapping[str, str], 
         metadata: strings for the file (name, version, training command, measured error ...). Added here: the
             inputs and outputs with units and the configuration.
         std_factor: see `DeployedHandformer2T`.
+        batch: crops in one run.
 
     Raises:
         ImportError: the `onnx` package is missing.
@@ -79,7 +82,7 @@ def export_onnx(network: Handformer2T, path: Path, metadata: Mapping[str, str], 
     names = output_names(network)
     about = {**_description(network, names, std_factor), **metadata}
     deployed = DeployedHandformer2T(network, std_factor)
-    return write_graph(deployed, path, {"rgb": example_input(network)}, names, about)
+    return write_graph(deployed, path, {"rgb": example_input(network)}, names, about, batch)
 
 
 def _description(network: Handformer2T, names: tuple[str, ...], std_factor: float) -> dict[str, str]:

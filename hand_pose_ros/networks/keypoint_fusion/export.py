@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -16,7 +15,7 @@ from hand_pose_ros.networks.keypoint_fusion.config import CROP_SIZE
 from hand_pose_ros.networks.keypoint_fusion.coords import CropGeometry, to_camera
 from hand_pose_ros.networks.keypoint_fusion.model import KeypointFusion
 from hand_pose_ros.networks.keypoint_fusion.preprocess import normalise_depth, normalise_rgb
-from hand_pose_ros.networks.onnx_file import write_graph
+from hand_pose_ros.networks.onnx_file import weights_sha256, write_graph
 from hand_pose_ros.skeleton import NUM_JOINTS
 
 INPUT_NAMES: Final = ("rgb", "depth", "center", "crop_matrix", "cube", "intrinsics")
@@ -108,15 +107,6 @@ def example_inputs() -> dict[str, Tensor]:
     }
 
 
-def weights_sha256(network: nn.Module) -> str:
-    """Fingerprint of a network's parameters and buffers, independent of how they were stored."""
-    digest = hashlib.sha256()
-    for name, value in sorted(network.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
-
-
 def export_onnx(
     network: KeypointFusion,
     path: Path,
@@ -124,8 +114,9 @@ def export_onnx(
     std_scale: float | Tensor = 1.0,
     std_bias: float | Tensor = 0.0,
     check: HandCheck | None = None,
+    batch: int = 1,
 ) -> Path:
-    """Write the deployed network (batch 1, opset 17) with its metadata.
+    """Write the deployed network (opset 17, static shapes) with its metadata.
 
     Args:
         network: trained default variant, on the CPU; left in eval mode.
@@ -133,13 +124,14 @@ def export_onnx(
         metadata: strings for the file (name, version, training command, measured error ...). Added here: the
             inputs and outputs with units, size, and `weights_sha256`.
         std_scale, std_bias, check: see `DeployedKeypointFusion`.
+        batch: hands in one run.
 
     Raises:
         ImportError: the `onnx` package is missing.
     """
     deployed = DeployedKeypointFusion(network, std_scale, std_bias, check)
     about = {**_description(network), **metadata}
-    return write_graph(deployed, path, example_inputs(), OUTPUT_NAMES, about)
+    return write_graph(deployed, path, example_inputs(), OUTPUT_NAMES, about, batch)
 
 
 def _description(network: KeypointFusion) -> dict[str, str]:

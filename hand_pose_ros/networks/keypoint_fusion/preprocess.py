@@ -20,4 +20,5 @@ def normalise_depth(depth: Tensor, center: Tensor, cube: Tensor) -> Tensor:
 
 def normalise_rgb(rgb: Tensor) -> Tensor:
     """RGB crop (B, 128, 128, 3) uint8 -> (B, 3, 128, 128) float in 0..1."""
-    return rgb.permute(0, 3, 1, 2).to(torch.float32) / 255
+    # Cast first: TensorRT moves no bytes.
+    return rgb.to(torch.float32).permute(0, 3, 1, 2) / 255

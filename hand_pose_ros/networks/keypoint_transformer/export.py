@@ -60,7 +60,7 @@ class DeployedKeypointTransformer(nn.Module):
     def decoded(self, rgb: Tensor) -> Decoded:
         """The same by name."""
         config = self.network.config
-        seen = self.network.see(rgb.permute(0, 3, 1, 2).to(torch.float32) / 255)
+        seen = self.network.see(rgb.to(torch.float32).permute(0, 3, 1, 2) / 255)
         keypoints = graph_keypoints(seen.maps, config.hand_slots, config.object_slots, config.peaks)
         result = decode(self.network.understand(seen, keypoints), config.variant == "authors")
         return result if self.hand_layers is None else self._posed(result)
@@ -95,8 +95,9 @@ def export_onnx(
     path: Path,
     metadata: Mapping[str, str],
     hand_layers: tuple[nn.Module, nn.Module] | None = None,
+    batch: int = 1,
 ) -> Path:
-    """Write the network (batch 1, opset 17, static shapes) with its metadata.
+    """Write the network (opset 17, static shapes) with its metadata.
 
     Args:
         network: of either variant, on the CPU; left in eval mode.
@@ -104,15 +105,15 @@ def export_onnx(
         metadata: strings for the file (name, version, training command, measured error ...). Added here: the
             inputs and outputs with units and the configuration.
         hand_layers: see `DeployedKeypointTransformer`.
+        batch: crops in one run.
 
     Raises:
         ImportError: the `onnx` package is missing.
     """
     deployed = DeployedKeypointTransformer(network, hand_layers).eval()
     names = output_names(deployed)
-    return write_graph(
-        deployed, path, {"rgb": example_input(network.config.crop)}, names, {**_description(network, names), **metadata}
-    )
+    about = {**_description(network, names), **metadata}
+    return write_graph(deployed, path, {"rgb": example_input(network.config.crop)}, names, about, batch)
 
 
 def _description(network: KeypointTransformer, names: tuple[str, ...]) -> dict[str, str]:

@@ -19,11 +19,10 @@ from hand_pose_ros.networks.keypoint_fusion.export import (
     OUTPUT_NAMES,
     DeployedHand,
     example_inputs,
-    weights_sha256,
 )
 from hand_pose_ros.networks.keypoint_fusion.model import spread
 from hand_pose_ros.networks.keypoint_fusion.preprocess import normalise_depth, normalise_rgb
-from hand_pose_ros.networks.onnx_file import write_graph
+from hand_pose_ros.networks.onnx_file import weights_sha256, write_graph
 from hand_pose_ros.skeleton import KPT_FUSION_TO_CANONICAL
 
 POINTS: Final = 1024
@@ -97,7 +96,9 @@ class DeployedAuthors(nn.Module):
         places = torch.where(valid, self.order, torch.full_like(self.order, 2.0 * CROP_SIZE * CROP_SIZE))
         first = places.topk(POINTS, dim=1, largest=False, sorted=True).indices
         count = valid.to(torch.int64).sum(dim=1, keepdim=True)
-        turn = torch.arange(POINTS, device=depth.device)[None] % count.clamp(min=1, max=POINTS)
+        # clamp would do, but TensorRT clips no whole numbers.
+        most, least = torch.full_like(count, POINTS), torch.ones_like(count)
+        turn = torch.arange(POINTS, device=depth.device)[None] % count.minimum(most).maximum(least)
         chosen = first.gather(1, turn)
         uv = self.grid[chosen]
         uvd = torch.cat((uv, flat.gather(1, chosen)[..., None]), dim=2)
@@ -112,9 +113,13 @@ def authors_matrix(crop_matrix: Tensor) -> Tensor:
 
 
 def export_authors(
-    network: AuthorsKeypointFusion, path: Path, metadata: Mapping[str, str], check: HandCheck | None = None
+    network: AuthorsKeypointFusion,
+    path: Path,
+    metadata: Mapping[str, str],
+    check: HandCheck | None = None,
+    batch: int = 1,
 ) -> Path:
-    """Write a published network as ONNX (batch 1, opset 17), its outputs described as they are.
+    """Write a published network as ONNX (opset 17, static shapes), its outputs described as they are.
 
     Raises:
         ImportError: the `onnx` package is missing.
@@ -137,4 +142,4 @@ def export_authors(
         **describe,
         **metadata,
     }
-    return write_graph(DeployedAuthors(network, check), path, example_inputs(), OUTPUT_NAMES, about)
+    return write_graph(DeployedAuthors(network, check), path, example_inputs(), OUTPUT_NAMES, about, batch)

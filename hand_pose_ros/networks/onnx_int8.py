@@ -1,0 +1,92 @@
+"""Convolutions in bytes, for CPUs that multiply bytes (AVX-512 VNNI), by ONNX Runtime's static quantisation."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from hand_pose_ros.networks.onnx_float16 import learned_nodes
+
+if TYPE_CHECKING:
+    import onnx
+
+# What lies between convolutions is quantised too where it is among these, so that the bytes need not be unpacked.
+_BETWEEN: Final = ("Add", "Concat", "MaxPool", "Relu", "Resize")
+
+
+def to_int8(model: onnx.ModelProto, samples: Iterable[Mapping[str, np.ndarray]]) -> onnx.ModelProto:
+    """A folded graph (`onnx_graph.folded`) whose convolutions compute in bytes between QuantizeLinear and
+    DequantizeLinear; the metadata says "precision: int8".
+
+    Activations are unsigned with a zero point, weights signed per channel: what ONNX Runtime's CPU is fast with. (It is
+    not what TensorRT wants.) Convolutions whose result no other layer reads stay as they are: those are the answers.
+
+    Args:
+        model: see above.
+        samples: inputs as the graph sees them in use; the range of every tensor is taken from them.
+
+    Raises:
+        ImportError: the package `onnx` or `onnxruntime` is missing.
+        ValueError: there are no samples, or the graph has no convolution to quantise.
+    """
+    import onnx
+    from onnxruntime import quantization
+
+    chosen = _chosen(model)
+    if not chosen:
+        raise ValueError("int8: expected a graph with convolutions between others, got one without")
+    # Outside of the graph it costs nothing, inside it would be calibrated as well.
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "int8.onnx"
+        quantization.quantize_static(
+            model,
+            path,
+            _reader(quantization, samples),
+            per_channel=True,
+            activation_type=quantization.QuantType.QUInt8,
+            weight_type=quantization.QuantType.QInt8,
+            nodes_to_quantize=chosen,
+            extra_options={"QuantizeBias": True},
+        )
+        result = onnx.load(str(path))
+    kept = {item.key: item.value for item in model.metadata_props}
+    onnx.helper.set_model_props(result, {**kept, "precision": "int8"})
+    onnx.checker.check_model(result)
+    return result
+
+
+def _chosen(model: onnx.ModelProto) -> list[str]:
+    """Names of the nodes to quantise: convolutions that others build on, and what lies between them."""
+    graph = model.graph
+    learned = learned_nodes(model)
+    wanted: set[str] = set()
+    chosen: list[str] = []
+    for index in sorted(learned, reverse=True):
+        node = graph.node[index]
+        if node.op_type in ("Conv", *_BETWEEN) and wanted.intersection(node.output):
+            chosen.append(node.name)
+        if node.op_type in ("Conv", *_BETWEEN):
+            wanted.update(node.input)
+    return chosen if any(node.op_type == "Conv" and node.name in set(chosen) for node in graph.node) else []
+
+
+def _reader(quantization: Any, samples: Iterable[Mapping[str, np.ndarray]]) -> Any:
+    """The samples as ONNX Runtime asks for them."""
+
+    class Reader(quantization.CalibrationDataReader):  # type: ignore[misc]
+        def __init__(self, left: Iterator[Mapping[str, np.ndarray]]) -> None:
+            self.left = left
+            self.first = next(left, None)
+            if self.first is None:
+                raise ValueError("int8: expected samples to calibrate on, got none")
+
+        def get_next(self) -> dict[str, np.ndarray] | None:
+            sample, self.first = self.first, None
+            sample = sample if sample is not None else next(self.left, None)
+            return None if sample is None else dict(sample)
+
+    return Reader(iter(samples))
