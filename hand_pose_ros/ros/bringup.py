@@ -20,8 +20,12 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
+from hand_pose_ros.config import TopicConfig
+
 PACKAGE: Final = "hand_pose_ros"
 _FLAGS: Final = ("true", "false")
+_RESPAWN_S: Final = 2.0
+_DEFAULT_TOPICS: Final = TopicConfig()  # those that rviz/hands.rviz names
 
 
 @dataclass(frozen=True)
@@ -103,6 +107,7 @@ def node_arguments(params_file: str) -> tuple[Argument, ...]:
         ),
         Argument("autostart", "Configure and activate at start.", "true", _FLAGS, "autostart"),
         Argument("build_only", "Build the models' engines (TensorRT), then end.", "false", _FLAGS, "build_only"),
+        Argument("respawn", "Start the node again, 2 s later, when it ends by itself.", "false", _FLAGS),
         Argument("use_sim_time", "Take the time from /clock.", "false", _FLAGS, "use_sim_time"),
         Argument("namespace", "Namespace of the node (its name is hand_pose)."),
         Argument("params_file", "Parameter file: a path, or the name of one in config/ of this package.", params_file),
@@ -161,6 +166,8 @@ def hand_pose_node(
                 arguments=["--ros-args", "--log-level", given["log_level"]],
                 output="screen",
                 emulate_tty=True,
+                respawn=given["respawn"] == "true",
+                respawn_delay=_RESPAWN_S,
             )
         ]
 
@@ -186,8 +193,11 @@ def rviz_node() -> OpaqueFunction:
 
     def start(context: LaunchContext) -> list[Node]:
         namespace = LaunchConfiguration("namespace").perform(context).strip("/")
-        topics = ("markers", "mesh_markers", "overlay")
+        topics = ("markers", "mesh_markers", "overlay", "inside")
         remappings = [(f"/hand_pose/{topic}", f"/{namespace}/hand_pose/{topic}") for topic in topics if namespace]
+        for argument, topic in (("color_topic", _DEFAULT_TOPICS.color), ("depth_topic", _DEFAULT_TOPICS.depth)):
+            if given := LaunchConfiguration(argument).perform(context):
+                remappings += [(topic, given), (_info_beside(topic), _info_beside(given))]
         display = PathJoinSubstitution([FindPackageShare(PACKAGE), "rviz", "hands.rviz"])
         return [
             Node(
@@ -201,6 +211,11 @@ def rviz_node() -> OpaqueFunction:
         ]
 
     return OpaqueFunction(function=start, condition=IfCondition(LaunchConfiguration("rviz")))
+
+
+def _info_beside(topic: str) -> str:
+    """Where camera_info of an image topic is by custom, and where RViz' DepthCloud looks for it."""
+    return f"{topic.rpartition('/')[0]}/camera_info"
 
 
 def realsense_camera() -> OpaqueFunction:

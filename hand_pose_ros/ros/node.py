@@ -23,6 +23,7 @@ from hand_pose_ros.config import ConfigError, NodeConfig, flatten
 from hand_pose_ros.engines.base import EngineError
 from hand_pose_ros.engines.progress import Listener, listening
 from hand_pose_ros.pipeline.hand_models import load_hand_models
+from hand_pose_ros.pipeline.outside import HandBox
 from hand_pose_ros.pipeline.pipeline import Pipeline
 from hand_pose_ros.ros.boxes import BoxInput
 from hand_pose_ros.ros.camera import CameraFrame, CameraInput
@@ -196,8 +197,13 @@ class HandPoseNode(LifecycleNode):  # type: ignore[misc]  # rclpy carries no typ
         self._inputs = self._open_inputs(color_alone)
         if self.config.topics.hand_boxes:
             refused = partial(self._drop, INVALID_BOXES)
-            self._boxes = BoxInput(self, self.config.topics.hand_boxes, self._pipeline.suggest, refused)
+            self._boxes = BoxInput(self, self.config.topics.hand_boxes, self._suggest, refused)
         self.get_logger().info(f"listening to {', '.join(self._inputs.topics)}")
+
+    def _suggest(self, boxes: Sequence[HandBox], stamp_ns: int) -> None:
+        """Boxes are of the image as the camera gives it; the pipeline sees it without the lens."""
+        if self._pipeline is not None:
+            self._pipeline.suggest([self._make_frame.straight(box) for box in boxes], stamp_ns)
 
     def _open_inputs(self, color_alone: bool) -> Inputs | CameraInput:
         config = self.config

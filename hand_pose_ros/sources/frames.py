@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
 from hand_pose_ros.geometry.camera import fit_intrinsics
-from hand_pose_ros.geometry.lens import Rectifier
+from hand_pose_ros.geometry.lens import Rectifier, undistort_pixels
 from hand_pose_ros.geometry.registration import DepthRegistration, Extrinsics
+from hand_pose_ros.pipeline.outside import HandBox
 from hand_pose_ros.types import ByteArray, FloatArray, Frame, Intrinsics, InvalidData
 
 
@@ -64,6 +65,16 @@ class FrameMaker:
         elif depth is not None:
             depth = rectifier.depth(_resized(depth, width, height))
         return Frame(stamp_ns, frame_id, rectifier.camera, color, depth)
+
+    def straight(self, box: HandBox) -> HandBox:
+        """A box of the image as the camera gave it -> of the frame, by the lens of the last frame; from any thread."""
+        rectifier = self._rectifier
+        if rectifier is None or not rectifier.lens.distortion:
+            return box
+        right, bottom = box.x + box.width, box.y + box.height
+        corners = np.array([(box.x, box.y), (right, box.y), (box.x, bottom), (right, bottom)])
+        (x, y), (u, v) = (edge(undistort_pixels(corners, rectifier.lens), axis=0).tolist() for edge in (np.min, np.max))
+        return replace(box, x=x, y=y, width=u - x, height=v - y)
 
     def _rectifier_of(self, lens: Intrinsics) -> Rectifier:
         if self._rectifier is None or self._rectifier.lens != lens:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from hand_pose_ros.geometry.registration import Extrinsics
+from hand_pose_ros.pipeline.outside import HandBox
 from hand_pose_ros.sources.frames import DepthCamera, FrameMaker
 from hand_pose_ros.types import Intrinsics, InvalidData
 
@@ -51,6 +52,23 @@ def test_both_images_are_put_straight_alike() -> None:
     middles = [np.argwhere(image).mean(axis=0) for image in (frame.color[..., 0] > 127, frame.depth > 0)]
     assert np.abs(middles[0] - middles[1]).max() < 0.6
     assert np.abs(middles[1] - 6.5).max() > 1.0, "a lens that does nothing tests nothing"
+
+
+def test_boxes_follow_the_image() -> None:
+    """A box about a bright patch is still about it when the lens is taken out."""
+    lens = replace(CAMERA, distortion=(0.3, 0.1, 0.0, 0.0, 0.0), distortion_model="plumb_bob")
+    box, make = HandBox(5, 4, 8, 6, score=0.5), FrameMaker()
+    assert make.straight(box) is box, "no frame yet"
+    color = np.zeros_like(COLOR)
+    color[4:10, 5:13] = 255
+    frame = make(0, "c", lens, color, None)
+    assert frame.color is not None
+    patch, moved = np.argwhere(frame.color[..., 0] > 127), make.straight(box)
+    middle = np.array([moved.y + moved.height / 2, moved.x + moved.width / 2]) - 0.5
+    assert np.abs(middle - patch.mean(axis=0)).max() < 0.7 and moved.score == 0.5
+    assert np.abs(patch.mean(axis=0) - (6.5, 8.5)).max() > 1.0, "a lens that does nothing tests nothing"
+    make(0, "c", CAMERA, COLOR, None)
+    assert make.straight(box) is box
 
 
 def test_depth_of_a_camera_beside_is_aligned() -> None:
