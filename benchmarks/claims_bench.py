@@ -28,11 +28,8 @@ from hand_pose_ros.training.keypoint_transformer_losses import (
     KeypointTransformerLossConfig,
     keypoint_transformer_loss,
 )
-from hand_pose_ros.training.keypoint_transformer_module import (
-    KeypointTransformerModule,
-    scene_figures,
-    scene_targets,
-)
+from hand_pose_ros.training.keypoint_transformer_module import KeypointTransformerModule, scene_figures
+from hand_pose_ros.training.keypoint_transformer_targets import scene_targets
 from hand_pose_ros.training.optimisation import Measured, Schedule
 from hand_pose_ros.training.run import Data, RunSettings, train
 from hand_pose_ros.training.shards import ShardStream

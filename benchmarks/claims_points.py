@@ -20,8 +20,7 @@ from torch import Tensor
 from benchmarks.claims_rows import GRID, SLOTS, Tokens
 from hand_pose_ros.networks.keypoint_transformer import Keypoints, KeypointTransformer
 from hand_pose_ros.networks.keypoint_transformer.peaks import HAND
-from hand_pose_ros.training.keypoint_transformer_module import scene_targets
-from hand_pose_ros.training.keypoint_transformer_targets import Disturbance, disturbed, true_keypoints
+from hand_pose_ros.training.keypoint_transformer_targets import Disturbance, disturbed, scene_targets, true_keypoints
 from hand_pose_ros.training.scene_crops import SceneAugmentation, SceneBatch, scene_crops
 from hand_pose_ros.training.shards import Batch, ShardStream
 

@@ -18,7 +18,7 @@ from hand_pose_ros.networks.keypoint_transformer import (
     KeypointTransformerOutput,
 )
 from hand_pose_ros.networks.keypoint_transformer.config import MAP_SIZE
-from hand_pose_ros.networks.keypoint_transformer.decode import Decoded, decode, to_map
+from hand_pose_ros.networks.keypoint_transformer.decode import Decoded, decode
 from hand_pose_ros.networks.keypoint_transformer.model import ImageFeatures
 from hand_pose_ros.networks.keypoint_transformer.peaks import HAND, graph_keypoints, greedy_keypoints
 from hand_pose_ros.skeleton import WRIST, Side
@@ -35,6 +35,7 @@ from hand_pose_ros.training.keypoint_transformer_targets import (
     PeakSearch,
     disturbed,
     identities,
+    scene_targets,
     true_keypoints,
 )
 from hand_pose_ros.training.optimisation import AveragedModule, Measured, Schedule
@@ -96,8 +97,10 @@ class KeypointTransformerModule(AveragedModule):
         return cast(KeypointTransformer, self.network)
 
     def heavy_parts(self) -> Sequence[nn.Module]:
-        """Encoder and decoder: nearly all of the arithmetic, none of the peaks and of the attention."""
-        return self.transformer.backbone, self.transformer.decoder
+        """All but peaks, places, heads and classifier."""
+        network = self.transformer
+        tokens = [part for part in (network.hand_token, network.object_token) if part is not None]
+        return network.backbone, network.decoder, *tokens, network.self_attention, network.cross_attention
 
     def configuration(self) -> dict[str, Any]:
         """The fields of `KeypointTransformerConfig`."""
@@ -190,44 +193,6 @@ def _detected(network: KeypointTransformer, seen: ImageFeatures) -> Keypoints:
 def _search(seen: ImageFeatures) -> PeakSearch:
     """On a CPU the sequential search costs a tenth; what it finds is the same."""
     return graph_keypoints if seen.maps.is_cuda else greedy_keypoints
-
-
-def scene_targets(batch: SceneBatch, config: KeypointTransformerConfig) -> KeypointTransformerTargets:
-    """What the network is to say of a batch.
-
-    Where only the left hand is there, its wrist takes the right one's place: the translation between the hands is then
-    zero, camera and object stand from the left wrist. (The published code has no camera to learn there.)
-    """
-    valid = batch.valid.float()
-    present = batch.present
-    wrists = batch.joints[:, :, WRIST]
-    both, left_only = present.all(dim=1), present[:, 1] & ~present[:, 0]
-    origin = torch.where(left_only[:, None], wrists[:, 1], wrists[:, 0])
-    translation = torch.where(both[:, None], wrists[:, 1] - wrists[:, 0], torch.zeros_like(origin))
-    joints = (batch.joints - wrists[:, :, None]) * valid[..., None]
-    targets = KeypointTransformerTargets(
-        places=to_map(batch.uv, config.variant == "authors"),
-        joints=joints,
-        joint_valid=valid,
-        hand_translation=translation,
-        translation_valid=(both | left_only).float(),
-        maps_valid=torch.ones_like(origin[:, 0]),
-        map_size=config.map_size,
-    )
-    if config.representation == "angles" and batch.pose is not None and batch.shape is not None:
-        weight = present.float()[..., None]
-        shape = (batch.shape * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1)
-        targets = targets._replace(pose=batch.pose, shape=shape, pose_valid=present.float())
-    if config.objects and batch.object_translation is not None:
-        targets = targets._replace(
-            segmentation=batch.object_mask,
-            object_rotation=batch.object_rotation,
-            object_translation=batch.object_translation - origin,
-            object_box=batch.object_box,
-            object_symmetries=batch.object_symmetries,
-            object_weight=batch.object_weight,
-        )
-    return targets
 
 
 def scene_figures(result: Decoded, output: KeypointTransformerOutput, batch: SceneBatch) -> dict[str, Measured]:

@@ -12,11 +12,13 @@ from hand_pose_ros.networks.keypoint_transformer.config import (
     DEPTH_HALF_RANGE,
     MAP_RANGE,
     MAP_SIZE,
+    KeypointTransformerConfig,
     PeakSettings,
 )
-from hand_pose_ros.networks.keypoint_transformer.decode import OBJECT_CLASS
+from hand_pose_ros.networks.keypoint_transformer.decode import OBJECT_CLASS, to_map
 from hand_pose_ros.networks.keypoint_transformer.peaks import HAND, OBJECT, Keypoints, graph_keypoints
-from hand_pose_ros.skeleton import CANONICAL_TO_INTERHAND, PARENTS
+from hand_pose_ros.skeleton import CANONICAL_TO_INTERHAND, PARENTS, WRIST
+from hand_pose_ros.training.scene_crops import SceneBatch
 
 PeakSearch = Callable[[Tensor, int, int, PeakSettings], Keypoints]
 IdentityRule = Literal["nearest", "front"]
@@ -74,6 +76,44 @@ class KeypointTransformerTargets(NamedTuple):
         """Joints (B, 2, 21, 3) from the right wrist."""
         shift = torch.stack((torch.zeros_like(self.hand_translation), self.hand_translation), dim=1)
         return self.joints + shift[:, :, None]
+
+
+def scene_targets(batch: SceneBatch, config: KeypointTransformerConfig) -> KeypointTransformerTargets:
+    """What the network is to say of a batch.
+
+    Where only the left hand is there, its wrist takes the right one's place: the translation between the hands is then
+    zero, camera and object stand from the left wrist. (The published code has no camera to learn there.)
+    """
+    valid = batch.valid.float()
+    present = batch.present
+    wrists = batch.joints[:, :, WRIST]
+    both, left_only = present.all(dim=1), present[:, 1] & ~present[:, 0]
+    origin = torch.where(left_only[:, None], wrists[:, 1], wrists[:, 0])
+    translation = torch.where(both[:, None], wrists[:, 1] - wrists[:, 0], torch.zeros_like(origin))
+    joints = (batch.joints - wrists[:, :, None]) * valid[..., None]
+    targets = KeypointTransformerTargets(
+        places=to_map(batch.uv, config.variant == "authors"),
+        joints=joints,
+        joint_valid=valid,
+        hand_translation=translation,
+        translation_valid=(both | left_only).float(),
+        maps_valid=torch.ones_like(origin[:, 0]),
+        map_size=config.map_size,
+    )
+    if config.representation == "angles" and batch.pose is not None and batch.shape is not None:
+        weight = present.float()[..., None]
+        shape = (batch.shape * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1)
+        targets = targets._replace(pose=batch.pose, shape=shape, pose_valid=present.float())
+    if config.objects and batch.object_translation is not None:
+        targets = targets._replace(
+            segmentation=batch.object_mask,
+            object_rotation=batch.object_rotation,
+            object_translation=batch.object_translation - origin,
+            object_box=batch.object_box,
+            object_symmetries=batch.object_symmetries,
+            object_weight=batch.object_weight,
+        )
+    return targets
 
 
 def published_order(joints: Tensor) -> Tensor:

@@ -21,8 +21,8 @@ from hand_pose_ros.training.keypoint_transformer_module import (  # noqa: E402
     Course,
     KeypointTransformerModule,
     metric_joints,
-    scene_targets,
 )
+from hand_pose_ros.training.keypoint_transformer_targets import scene_targets  # noqa: E402
 from hand_pose_ros.training.keypoint_transformer_training import (  # noqa: E402
     TransformerOptions,
     network_config,
@@ -153,7 +153,8 @@ def test_encoder_and_decoder_have_their_own_rate() -> None:
     module = _module(image_rate=0.1)
     groups = module.optimizer().param_groups
     slow = {id(p) for group in groups if group["rate"] == 0.1 for p in group["params"]}
-    images = {id(p) for part in module.heavy_parts() for p in part.parameters()}
+    network = module.transformer
+    images = {id(p) for part in (network.backbone, network.decoder) for p in part.parameters()}
     assert slow == images
     assert sum(len(group["params"]) for group in groups) == len(list(module.network.parameters()))
 
