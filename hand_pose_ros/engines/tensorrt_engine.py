@@ -43,20 +43,19 @@ class TensorRtEngine:
     name: Final = "tensorrt"
 
     def __init__(self, path: str | Path, options: BuildOptions | None = None, store: EngineStore | None = None) -> None:
-        self._source = _Source(Path(path), options or BuildOptions())
-        header = self._source.header
-        self._path = Path(path)
-        self._session = _open(self._source, store or EngineStore())
-        self.inputs: tuple[TensorSpec, ...] = header.inputs
-        self.outputs: tuple[TensorSpec, ...] = header.outputs
-        self.metadata: Mapping[str, str] = header.metadata
+        source = _Source(Path(path), options or BuildOptions())
+        self._name = source.name
+        self._session = _open(source, store or EngineStore())
+        self.inputs: tuple[TensorSpec, ...] = source.header.inputs
+        self.outputs: tuple[TensorSpec, ...] = source.header.outputs
+        self.metadata: Mapping[str, str] = source.header.metadata
         graph = "CUDA graph" if self._session.replays_graph else "no CUDA graph"
-        gpu = self._source.gpu
-        self.description = f"TensorRT {self._source.trt.__version__}, {gpu.name} ({gpu.compute_capability}), {graph}"
+        device = f"{source.gpu.name} ({source.gpu.compute_capability})"
+        self.description = f"TensorRT {source.trt.__version__}, {device}, {source.precision}, {graph}"
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """One forward pass (see `hand_pose_ros.engines.base.Engine.run`)."""
-        check_inputs(self._path.name, self.inputs, inputs)
+        check_inputs(self._name, self.inputs, inputs)
         return self._session.run(inputs)
 
     def close(self) -> None:
@@ -105,6 +104,11 @@ class _Source:
             static_shape(spec)
 
     @property
+    def precision(self) -> str:
+        """What the file says of its types, which are those of the engine."""
+        return self.header.metadata.get("precision", "as in the file")
+
+    @property
     def key(self) -> EngineKey:
         options = self.options
         return EngineKey(
@@ -113,7 +117,7 @@ class _Source:
             tensorrt=str(self.trt.__version__),
             gpu=self.gpu.name,
             compute_capability=self.gpu.compute_capability,
-            precision=f"as in the file, tf32 {'on' if options.tf32 else 'off'}",
+            precision=f"{self.precision}, tf32 {'on' if options.tf32 else 'off'}",
             options=f"workspace {options.workspace_mib} MiB, level {options.optimization_level}",
         )
 

@@ -38,7 +38,7 @@ def test_builds_once_and_lists(trt: FakeTensorRt, tmp_path: Path, capsys: pytest
         assert cli.main(["engine", "build", "first", str(tmp_path / "second.onnx")]) == 0
         out = capsys.readouterr().out.splitlines()
         assert [line.partition(", ready")[0] for line in out] == [
-            f"{name}.onnx: TensorRT 10.3.0, Orin (8.7), CUDA graph" for name in ("first", "second")
+            f"{name}.onnx: TensorRT 10.3.0, Orin (8.7), as in the file, CUDA graph" for name in ("first", "second")
         ]
     assert len(trt.builds) == 2
     assert cli.main(["engine", "list"]) == 0

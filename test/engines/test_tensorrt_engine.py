@@ -23,7 +23,8 @@ from hand_pose_ros.engines.factory import available_engines, create_engine
 from hand_pose_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
 from hand_pose_ros.engines.progress import Listener, listening
 from hand_pose_ros.engines.tensorrt_build import BuildCancelled, BuildOptions
-from hand_pose_ros.engines.tensorrt_engine import TensorRtEngine, is_built
+from hand_pose_ros.engines.tensorrt_engine import TensorRtEngine, example_inputs, is_built
+from hand_pose_ros.engines.zoo import find_model
 
 
 def make_model(path: Path, factor: float = 2.0) -> Path:
@@ -35,7 +36,7 @@ def make_model(path: Path, factor: float = 2.0) -> Path:
     graph.op("Mul", features, "scale", output="features")
     graph.op("ReduceMean", "features", output="mean", keepdims=0)
     inputs = {"image": ((1, 4, 5, 3), np.uint8), "scale": ((1,), np.float32), "unread": ((2, 2), np.float32)}
-    return graph.save(path, inputs, {"features": (1, 2, 4, 4), "mean": ()}, {"model": "toy", "unit": "m"})
+    return graph.save(path, inputs, {"features": (1, 2, 4, 4), "mean": ()}, {"model": "toy", "precision": "fp16"})
 
 
 def make_inputs(seed: int) -> dict[str, Array]:
@@ -84,10 +85,20 @@ def test_gives_the_numbers_of_onnx_runtime_in_every_run(model: Path) -> None:
             np.testing.assert_array_equal(outputs[name], value, strict=True)
 
 
+@pytest.mark.parametrize("name", ["hand_finder", "kpt_fusion_lite"])
+def test_the_shipped_models_are_as_tensorrt_wants_them(name: str, trt: FakeTensorRt, tmp_path: Path) -> None:
+    path = find_model(name)
+    engine = TensorRtEngine(path, store=EngineStore(tmp_path))
+    inputs = example_inputs(engine.inputs)
+    outputs = engine.run(inputs)
+    for output, expected in OnnxRuntimeEngine(path, 1).run(inputs).items():
+        np.testing.assert_array_equal(outputs[output], expected)
+
+
 def test_says_what_it_is(model: Path) -> None:
     engine, other = TensorRtEngine(model), OnnxRuntimeEngine(model, 1)
     assert (engine.inputs, engine.outputs, engine.metadata) == (other.inputs, other.outputs, other.metadata)
-    assert engine.description == "TensorRT 10.3.0, Orin (8.7), CUDA graph"
+    assert engine.description == "TensorRT 10.3.0, Orin (8.7), fp16, CUDA graph"
     with pytest.raises(EngineError, match=r"toy\.onnx: expected inputs image, scale, unread, got image"):
         engine.run({"image": make_inputs(0)["image"]})
 
