@@ -120,14 +120,21 @@ def draw(samples: Sequence[Sample]) -> ByteArray:
     times = np.array([item.time_s for item in samples])
     memory = np.array([item.memory_mb for item in samples])
     p50, worst = (np.array([getattr(item, name) for item in samples]) for name in ("latency_p50_ms", "latency_max_ms"))
-    span = (0.0, float(times[-1]))
-    top = 10.0 * np.ceil(float(np.nanmax(worst)) * 1.05 / 10.0)
+    span = (0.0, _nice(float(times[-1])))
     size = (900, 260)
     curves = {"of the node's process": (times, memory)}
-    above = plot_curves(curves, "Memory (MiB)", "s", span, (0.0, 50.0 * np.ceil(memory.max() * 1.1 / 50)), size)
-    latency = {"p50 of each second": (times, p50), "worst of each second": (times, worst)}
-    below = plot_curves(latency, "Stamp to message (ms)", "s", span, (0.0, float(top)), size)
+    above = plot_curves(curves, "Memory (MiB)", "s", span, (0.0, _nice(1.1 * float(memory.max()))), size)
+    top = _nice(float(np.nanmax(worst)))
+    unit, scale = ("s", 1e-3) if top > 500 else ("ms", 1.0)
+    latency = {"p50 of each second": (times, scale * p50), "worst of each second": (times, scale * worst)}
+    below = plot_curves(latency, f"Stamp to message ({unit})", "s", span, (0.0, scale * top), size)
     return np.vstack([above, below])
+
+
+def _nice(value: float) -> float:
+    """The next number above that five steps of 1, 2, 3, 4, 5 or 6 times a power of ten lead to."""
+    power = 10.0 ** np.floor(np.log10(max(value, 1e-9) / 5.0))
+    return next(5.0 * step * power for step in (1, 2, 3, 4, 5, 6, 10) if 5.0 * step * power >= value)
 
 
 def report(samples: Sequence[Sample], told: dict[str, str], sent: int, arguments: argparse.Namespace) -> Report:

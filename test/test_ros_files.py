@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from hand_pose_ros import __version__
-from hand_pose_ros.config import NodeConfig, build, options, replace, unnest
+from hand_pose_ros.config import NodeConfig, TopicConfig, build, options, replace, unnest
 
 ROOT = Path(__file__).resolve().parents[1]
 PARAMETER_FILES = sorted((ROOT / "config").glob("*.yaml"))
@@ -64,13 +64,32 @@ def test_package_manifest_agrees_with_the_code() -> None:
     assert needed and needed <= named
 
 
-def test_rviz_shows_topics_of_the_node() -> None:
+def rviz_displays() -> list[dict[str, Any]]:
     display = yaml.safe_load((ROOT / "rviz" / "hands.rviz").read_text())
-    topics = {item["Topic"]["Value"] for item in display["Visualization Manager"]["Displays"] if "Topic" in item}
+    displays: list[dict[str, Any]] = display["Visualization Manager"]["Displays"]
+    return displays
+
+
+def test_rviz_shows_topics_of_the_node() -> None:
+    displays = rviz_displays()
+    topics = {item["Topic"]["Value"] for item in displays if "Topic" in item}
     outputs = (ROOT / "hand_pose_ros" / "ros" / "outputs.py").read_text()
     assert topics == {
-        topic.replace("~", "/hand_pose") for topic in re.findall(r'"(~/(?:\w*markers|overlay))"', outputs)
+        topic.replace("~", "/hand_pose") for topic in re.findall(r'"(~/(?:\w*markers|overlay|inside))"', outputs)
     }
+    # Images cost a robot's network: those of the camera are only asked for on a click.
+    (cloud,) = (item for item in displays if item["Class"].endswith("/DepthCloud"))
+    names = TopicConfig()
+    assert (cloud["Color Image Topic"], cloud["Depth Map Topic"]) == (names.color, names.depth)
+    assert not cloud["Enabled"]
+
+
+def test_rviz_asks_for_what_the_node_offers() -> None:
+    """A display that asks for more than is offered (transient local, say) stays empty without a word."""
+    for item in rviz_displays():
+        topic = item.get("Topic", {})
+        assert topic.get("Reliability Policy", "Reliable") in ("Reliable", "Best Effort")
+        assert topic.get("Durability Policy", "Volatile") == "Volatile"
 
 
 def test_every_message_field_is_commented() -> None:

@@ -153,7 +153,9 @@ class CameraTopics:
         self._node, self._camera = node, camera
         self._color = node.create_publisher(Image, topics.color, OUTPUT_QOS)
         self._depth = node.create_publisher(Image, topics.depth, OUTPUT_QOS)
-        self._info = node.create_publisher(CameraInfo, topics.camera_info, OUTPUT_QOS)
+        # Beside the depth images too: RViz's DepthCloud and depth_image_proc look for it there.
+        places = {topics.camera_info, f"{topics.depth.rpartition('/')[0]}/camera_info"}
+        self._infos = [node.create_publisher(CameraInfo, topic, OUTPUT_QOS) for topic in sorted(places)]
         self._frames = node.create_publisher(TFMessage, "/tf_static", LATCHED_QOS)
         self._latched = ""
 
@@ -163,8 +165,9 @@ class CameraTopics:
         if self._latched != self._camera.about.serial:
             self._latched = self._camera.about.serial
             self._frames.publish(camera_transforms(self._camera, frame))
-        if self._info.get_subscription_count() > 0:
-            self._info.publish(image_messages.camera_info(make, header, frame.intrinsics))
+        for publisher in self._infos:
+            if publisher.get_subscription_count() > 0:
+                publisher.publish(image_messages.camera_info(make, header, frame.intrinsics))
         if frame.color is not None and self._color.get_subscription_count() > 0:
             self._color.publish(image_messages.color_image(make, header, frame.color))
         if frame.depth is not None and self._depth.get_subscription_count() > 0:
@@ -172,7 +175,7 @@ class CameraTopics:
 
     def close(self) -> None:
         """Take the topics back."""
-        for publisher in (self._color, self._depth, self._info, self._frames):
+        for publisher in (self._color, self._depth, *self._infos, self._frames):
             self._node.destroy_publisher(publisher)
 
 

@@ -38,7 +38,7 @@ SIDE_COLORS: Final = {side: _unit(palette.SIDE_COLORS[side]) for side in Side}
 _WHITE: Final = (1.0, 1.0, 1.0)
 _BONE_WIDTH: Final = 0.006
 _JOINT_SIZE: Final = 0.009
-_TEXT_SIZE: Final = 0.025
+_TEXT_SIZE: Final = 0.02
 _AXIS_WIDTH: Final = 0.004
 _AXIS_COLORS: Final = ((0.9, 0.2, 0.2), (0.2, 0.8, 0.2), (0.3, 0.4, 1.0))  # x red, y green, z blue
 _OBJECT_COLOR: Final = (0.6, 0.6, 0.9)
@@ -46,6 +46,7 @@ _OBJECT_COLOR: Final = (0.6, 0.6, 0.9)
 # are rounded to steps of this factor, so that a radius is at most 12 % wrong.
 _STD_STEP: Final = 1.25
 _STD_ALPHA: Final = 0.25
+_MESH_ALPHA: Final = 0.4  # joints, bones and deviations lie within the hand and are to be seen
 _ABOVE: Final = np.array([0.0, -0.03, 0.0])  # up in an optical frame, so that the text does not cover the hand
 _IDENTITY: Final = (0.0, 0.0, 0.0, 1.0)
 # visualization_msgs/Marker constants.
@@ -195,7 +196,7 @@ def _mesh(make: Make, hand: HandEstimate, header: Any, index: int, faces: NDArra
         _TRIANGLE_LIST,
         (1.0, 1.0, 1.0),
         points=[corners[i] for i in faces.ravel().tolist()],
-        color=_color(make, SIDE_COLORS[hand.side], 0.9),
+        color=_color(make, SIDE_COLORS[hand.side], _MESH_ALPHA),
     )
 
 

@@ -70,9 +70,12 @@ def test_hands_and_on_request_the_images(ros: Ros, port: list[SoftwareCamera], t
     colors = ros.listen(Image, f"{base}/color/image_raw")
     depths = ros.listen(Image, f"{base}/aligned_depth_to_color/image_raw")
     infos = ros.listen(CameraInfo, f"{base}/color/camera_info")
-    wait_for(lambda: bool(colors and depths and infos), "images")
-    stamps = [{stamp_of(message.header) for message in messages} for messages in (colors, depths, infos, hands)]
-    wait_for(lambda: bool({stamp_of(message.header) for message in hands} & stamps[0]), "one stamp for all")
+    depth_infos = ros.listen(CameraInfo, f"{base}/aligned_depth_to_color/camera_info")
+    streams = (hands, colors, depths, infos, depth_infos)
+    wait_for(
+        lambda: bool(set.intersection(*({stamp_of(message.header) for message in items} for items in streams))),
+        "a result, images and camera_info of one stamp",
+    )
     assert colors[0].encoding == "rgb8" and (color_of(colors[0]) == FRAME.color).all()
     assert depths[0].encoding == "16UC1" and depth_of(depths[0]).max() == pytest.approx(0.5)
     assert intrinsics_of(infos[0]) == toy_scenes.CAMERA
