@@ -19,6 +19,8 @@ def topic_parameters(bag: Path) -> dict[str, Any]:
     with BagReader(bag) as reader:
         topics = reader.topics
     parameters: dict[str, Any] = {"topics.camera_info": topics.camera_info}
+    if topics.depth_camera_info:
+        parameters["topics.depth_camera_info"] = topics.depth_camera_info
     for role, topic in (("color", topics.color), ("depth", topics.depth)):
         parameters[f"topics.use_{role}"] = bool(topic)
         if topic:

@@ -6,16 +6,16 @@ camera do not move against each other.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
-import numpy as np
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from tf2_msgs.msg import TFMessage
 
 from hand_pose_ros.geometry.registration import Extrinsics
-from hand_pose_ros.geometry.wrist import quaternion_to_matrix
-from hand_pose_ros.types import DoubleArray
+from hand_pose_ros.sources.static_tree import TF_STATIC, NoTransform, StaticTree
+
+__all__ = ["NoTransform", "StaticFrames"]
 
 # That of tf2_ros.TransformListener for /tf_static.
 _QOS: Final = QoSProfile(
@@ -26,79 +26,25 @@ _QOS: Final = QoSProfile(
 )
 
 
-_NO_TURN: Final = 1e-6
-
-
-class NoTransform(RuntimeError):
-    """There is no way from one frame to another; the text says which."""
-
-
 class StaticFrames:
     """The tree of /tf_static, heard by `node`."""
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        # child -> parent, and the child's pose (4, 4) in it. Replaced as a whole: the worker's thread reads it.
-        self._parents: dict[str, tuple[str, DoubleArray]] = {}
-        self._found: dict[tuple[str, str], Extrinsics] = {}
-        self._subscription = node.create_subscription(TFMessage, "/tf_static", self._on_frames, _QOS)
+        self._tree = StaticTree()
+        self._subscription = node.create_subscription(TFMessage, TF_STATIC, self._on_frames, _QOS)
 
     def close(self) -> None:
         """Unsubscribe."""
         self._node.destroy_subscription(self._subscription)
 
     def between(self, source: str, target: str) -> Extrinsics:
-        """From `source` to `target`: p_target = rotation @ p_source + translation. The same object while it holds.
+        """See `StaticTree.between`.
 
         Raises:
             NoTransform: the two are not fixed to each other.
         """
-        found = self._found
-        if (source, target) not in found:
-            parents = self._parents
-            from_source, from_target = _chain(parents, source), _chain(parents, target)
-            common = next((name for name in from_source if name in from_target), None)
-            if common is None:
-                raise NoTransform(
-                    f"no transform from {source!r} to {target!r} on /tf_static; let the camera publish it "
-                    "(realsense: publish_tf:=true), or give it with static_transform_publisher"
-                )
-            matrix = np.linalg.inv(from_target[common]) @ from_source[common]
-            found[source, target] = Extrinsics(matrix[:3, :3], matrix[:3, 3])
-        return found[source, target]
+        return self._tree.between(source, target)
 
     def _on_frames(self, message: TFMessage) -> None:
-        parents = dict(self._parents)
-        for item in message.transforms:
-            if (matrix := _matrix(item.transform)) is not None:
-                parents[_plain(item.child_frame_id)] = (_plain(item.header.frame_id), matrix)
-        self._parents, self._found = parents, {}
-
-
-def _chain(parents: dict[str, tuple[str, DoubleArray]], frame: str) -> dict[str, DoubleArray]:
-    """The pose of `frame` in itself, in its parent, and so on to the root; a circle ends where it closes."""
-    name = _plain(frame)
-    chain = {name: np.eye(4)}
-    while name in parents and parents[name][0] not in chain:
-        parent, pose = parents[name]
-        chain[parent] = pose @ chain[name]
-        name = parent
-    return chain
-
-
-def _matrix(transform: Any) -> DoubleArray | None:
-    """(4, 4), or None where the transform is none (a quaternion that was never filled in, NaN)."""
-    q, t = transform.rotation, transform.translation
-    quaternion = np.array([q.x, q.y, q.z, q.w])
-    length = np.linalg.norm(quaternion)
-    if not length > _NO_TURN:
-        return None
-    matrix = np.eye(4)
-    matrix[:3, :3] = quaternion_to_matrix(quaternion / length)
-    matrix[:3, 3] = (t.x, t.y, t.z)
-    return matrix if np.isfinite(matrix).all() else None
-
-
-def _plain(frame: str) -> str:
-    """Frame names of ROS 1 began with a slash, and some drivers still write it."""
-    return frame.lstrip("/")
+        self._tree.add(message.transforms)

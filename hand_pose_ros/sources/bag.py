@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import cached_property, partial
 from pathlib import Path
 from types import TracebackType
@@ -23,11 +23,12 @@ from rosbags.serde import SerdeError
 from hand_pose_ros.sources.bag_storage import BagStorage, Topic
 from hand_pose_ros.sources.bag_topics import COMPRESSED, HANDS, IMAGE, BagTopics, FirstImage, describe, find_topics
 from hand_pose_ros.sources.errors import BagError, DecodeError
-from hand_pose_ros.sources.frames import FrameMaker
+from hand_pose_ros.sources.frames import DepthCamera, FrameMaker
 from hand_pose_ros.sources.image_messages import color_of, depth_of, intrinsics_of, is_rectified
 from hand_pose_ros.sources.message_types import typestore
 from hand_pose_ros.sources.pairing import pair_all
 from hand_pose_ros.sources.scene_messages import scene_from_messages, stamp_of
+from hand_pose_ros.sources.static_tree import TF_STATIC, NoTransform, StaticTree
 from hand_pose_ros.types import Frame, Intrinsics, InvalidData, Scene
 
 DAMAGED: Final = "damaged"  # an image or message that cannot be decoded
@@ -68,12 +69,15 @@ class BagReader:
         self._tolerance_ns = tolerance_ns
         self._cameras: list[tuple[int, Intrinsics]] = []
         self._make_frame = FrameMaker()
+        self._depth_camera: DepthCamera | None = None
 
     def __enter__(self) -> BagReader:
         storage = self._storage.__enter__()
         try:
-            self.topics = find_topics(self.topics, storage.topics, self._first_images())
+            first = self._first_images()
+            self.topics = find_topics(self.topics, storage.topics, first)
             self._find_intrinsics()
+            self._depth_camera = self._find_depth_camera(first)
         except BagError as error:
             storage.__exit__(None, None, None)
             raise BagError("; ".join([f"{self.path}: {error}", *self.problems[:3]])) from error
@@ -153,6 +157,7 @@ class BagReader:
             self._camera_at(stamp_ns),
             None if color is None else color_of(color),
             None if depth is None else depth_of(depth),
+            self._depth_camera,
         )
 
     def _decoded(self, decode: Callable[[], Any], images: int = 1) -> Any:
@@ -194,6 +199,22 @@ class BagReader:
             f"no usable camera_info for {self.topics.color or self.topics.depth}; name its topic, or give the camera's "
             f"intrinsics. The recording holds {describe(self.contents.values())}"
         )
+
+    def _find_depth_camera(self, first: Mapping[str, FirstImage]) -> DepthCamera | None:
+        """The depth camera, where depth is not aligned to colour."""
+        color, depth, info = self.topics.color, self.topics.depth, self.topics.depth_camera_info
+        if not color or not depth or not info:
+            return None
+        tree = StaticTree()
+        for message in self._readable({TF_STATIC}):
+            tree.add(message.transforms)
+        try:
+            extrinsics = tree.between(first[depth].frame_id, first[color].frame_id)
+            message = next(iter(self._readable({info})))
+            return DepthCamera(intrinsics_of(message, is_rectified(depth)), extrinsics)
+        except (NoTransform, StopIteration, InvalidData) as error:
+            reason = str(error) or f"no readable message on {info}"
+            raise BagError(f"depth of {depth} cannot be aligned to {color}: {reason}") from error
 
     def _take_camera_info(self, msgtype: str, data: bytes) -> None:
         message = self._decoded(partial(_deserialize, msgtype, data))

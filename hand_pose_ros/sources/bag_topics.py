@@ -13,6 +13,7 @@ from typing import Final
 from hand_pose_ros.sources.bag_storage import Topic
 from hand_pose_ros.sources.decode import DEPTH_ENCODINGS
 from hand_pose_ros.sources.errors import BagError
+from hand_pose_ros.sources.static_tree import TF_STATIC
 
 IMAGE: Final = "sensor_msgs/msg/Image"
 COMPRESSED: Final = "sensor_msgs/msg/CompressedImage"
@@ -31,12 +32,16 @@ _TRANSPORTS: Final = ("", "/compressed", "/compressedDepth")
 
 @dataclass(frozen=True)
 class BagTopics:
-    """Topic names; None lets the reader find one, an empty text does without it."""
+    """Topic names; None lets the reader find one, an empty text does without it.
+
+    `depth_camera_info` is that of a depth camera of its own, whose depth is not aligned to colour.
+    """
 
     color: str | None = None
     depth: str | None = None
     camera_info: str | None = None
     truth: str | None = None
+    depth_camera_info: str | None = None
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,10 @@ def find_topics(wanted: BagTopics, topics: Mapping[str, Topic], first: Mapping[s
     color = wanted.color if wanted.color is not None else _best(colors, _COLOR_NAMES, ("color", "rgb"))
     depth = wanted.depth
     if depth is None:
-        depth = _find_depth(color, depths, first)
+        own = _own_cameras(color, depths, topics)
+        depth = _find_depth(color, depths, first, own)
+        if wanted.depth_camera_info is None and depth in own and first[depth].frame_id != _frame_of(color, first):
+            wanted = replace(wanted, depth_camera_info=own[depth])
     if not color and not depth:
         raise BagError(
             f"no image topic: expected {IMAGE} or {COMPRESSED}; the recording holds {describe(topics.values())}"
@@ -79,7 +87,8 @@ def find_topics(wanted: BagTopics, topics: Mapping[str, Topic], first: Mapping[s
     truth = wanted.truth
     if truth is None:
         truth = TRUTH if TRUTH in topics and topics[TRUTH].msgtype == HANDS else ""
-    return replace(wanted, color=color, depth=depth, camera_info=info, truth=truth)
+    depth_info = wanted.depth_camera_info or ""
+    return replace(wanted, color=color, depth=depth, camera_info=info, truth=truth, depth_camera_info=depth_info)
 
 
 def describe(topics: Iterable[Topic]) -> str:
@@ -92,6 +101,7 @@ def _check_named(wanted: BagTopics, topics: Mapping[str, Topic], first: Mapping[
         "color": (IMAGE, COMPRESSED),
         "depth": (IMAGE, COMPRESSED),
         "camera_info": (CAMERA_INFO,),
+        "depth_camera_info": (CAMERA_INFO,),
         "truth": (HANDS,),
     }
     for role, types in expected.items():
@@ -115,17 +125,32 @@ def _best(names: list[str], known: tuple[str, ...], hints: tuple[str, ...]) -> s
     return min(names, key=lambda name: (not any(hint in name for hint in hints), name), default="")
 
 
-def _find_depth(color: str, depths: list[str], first: Mapping[str, FirstImage]) -> str:
+def _own_cameras(color: str, depths: list[str], topics: Mapping[str, Topic]) -> dict[str, str]:
+    """Depth topics that can be aligned by the recording itself: their own camera_info, and /tf_static."""
+    if not color or TF_STATIC not in topics:
+        return {}
+    known = {name: _sibling(name) for name in depths}
+    there = {topic.name for topic in topics.values() if topic.msgtype == CAMERA_INFO and topic.count}
+    return {name: info for name, info in known.items() if info in there and info != _sibling(color)}
+
+
+def _frame_of(color: str, first: Mapping[str, FirstImage]) -> str:
+    return first[color].frame_id if color in first else ""
+
+
+def _find_depth(color: str, depths: list[str], first: Mapping[str, FirstImage], own: Mapping[str, str]) -> str:
     if not color or not depths:
         return _best(depths, _DEPTH_NAMES, ("aligned", "registered", "depth"))
-    frame = first[color].frame_id if color in first else ""
+    frame = _frame_of(color, first)
     aligned = [name for name in depths if first[name].frame_id == frame]
+    if not aligned and own:
+        return _best(list(own), (), ("depth",))
     if not aligned:
         frames = ", ".join(f"{name} in {first[name].frame_id!r}" for name in depths)
         raise BagError(
             f"no depth topic is aligned to colour: {color} is in frame {frame!r}, but {frames}. Record the aligned "
-            "topic (realsense: align_depth.enable:=true), name the depth topic if it is aligned all the same, or give "
-            "an empty name to do without"
+            "topic (realsense: align_depth.enable:=true), or depth with its camera_info and /tf_static; name the depth "
+            "topic if it is aligned all the same, or give an empty name to do without"
         )
     return _best(aligned, _DEPTH_NAMES, ("aligned", "registered", "depth_to"))
 
@@ -133,9 +158,14 @@ def _find_depth(color: str, depths: list[str], first: Mapping[str, FirstImage]) 
 def _find_camera_info(image: str, topics: Mapping[str, Topic]) -> str:
     """The camera_info beside the image topic; else the only one there is; else none."""
     infos = [topic.name for topic in topics.values() if topic.msgtype == CAMERA_INFO and topic.count]
-    for transport in _TRANSPORTS[1:]:
-        image = image.removesuffix(transport)
-    sibling = image.rsplit("/", 1)[0] + "/camera_info"
+    sibling = _sibling(image)
     if sibling in infos:
         return sibling
     return infos[0] if len(infos) == 1 else ""
+
+
+def _sibling(image: str) -> str:
+    """Where the camera_info of an image topic is, by custom."""
+    for transport in _TRANSPORTS[1:]:
+        image = image.removesuffix(transport)
+    return image.rsplit("/", 1)[0] + "/camera_info"

@@ -15,11 +15,13 @@ from hypothesis import strategies as st
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
+from hand_pose_ros.geometry.registration import DepthRegistration, Extrinsics
 from hand_pose_ros.skeleton import Side
 from hand_pose_ros.sources.bag import BagReader, read_scenes
 from hand_pose_ros.sources.bag_storage import BagStorage
 from hand_pose_ros.sources.bag_topics import BagTopics
 from hand_pose_ros.sources.bag_writer import CAMERA_INFO_TOPIC, COLOR_TOPIC, DEPTH_TOPIC, BagWriter
+from hand_pose_ros.sources.decode import encode_depth
 from hand_pose_ros.sources.errors import BagError
 from hand_pose_ros.sources.image_messages import camera_info, color_image, compressed_color, depth_image
 from hand_pose_ros.sources.message_types import make, serialize, typestore
@@ -255,6 +257,53 @@ def test_detection_says_why_not(tmp_path: Path, topics: dict, wanted: BagTopics,
     path = write_messages(tmp_path / "bag", topics)
     with pytest.raises(BagError, match=message), BagReader(path, wanted):
         pass
+
+
+BESIDE = np.array([0.02, 0.0, 0.01])
+
+
+def static_from(parent: str) -> object:
+    """/tf_static: frame "d" beside another one."""
+    pose = make(
+        "geometry_msgs/msg/Transform",
+        translation=make("geometry_msgs/msg/Vector3", **dict(zip("xyz", BESIDE.tolist(), strict=True))),
+        rotation=make("geometry_msgs/msg/Quaternion", w=1.0),
+    )
+    header = make("std_msgs/msg/Header", frame_id=parent)
+    item = make("geometry_msgs/msg/TransformStamped", header=header, child_frame_id="d", transform=pose)
+    return make("tf2_msgs/msg/TFMessage", transforms=[item])
+
+
+UNALIGNED = {
+    "/c/color/image_raw": ("c", color_of),
+    "/c/color/camera_info": ("c", info_of),
+    "/c/depth/image_rect_raw": ("d", depth_of),
+    "/c/depth/camera_info": ("d", info_of),
+}
+
+
+def test_depth_that_is_not_aligned_is_aligned_by_the_recording_itself(tmp_path: Path) -> None:
+    topics = {"/tf_static": ("", lambda make_, header, frame: static_from("c")), **UNALIGNED}
+    with BagReader(write_messages(tmp_path / "bag", topics)) as bag:
+        frames = list(bag)
+        assert bag.topics.depth_camera_info == "/c/depth/camera_info"
+    assert len(frames) == 3
+    for frame, toy_frame in zip(frames, FRAMES, strict=False):
+        assert frame.depth is not None and toy_frame.depth is not None and frame.depth.any()
+        camera = toy_frame.intrinsics
+        recorded = encode_depth(toy_frame.depth) * np.float32(0.001)
+        expected = DepthRegistration(camera, camera, Extrinsics(np.eye(3), BESIDE))(recorded)
+        np.testing.assert_allclose(frame.depth, expected, atol=1e-6)
+
+
+def test_depth_whose_place_is_not_recorded_is_refused(tmp_path: Path) -> None:
+    topics = {"/tf_static": ("", lambda make_, header, frame: static_from("other")), **UNALIGNED}
+    path = write_messages(tmp_path / "bag", topics)
+    text = "cannot be aligned to /c/color/image_raw: no transform from 'd' to 'c'"
+    with pytest.raises(BagError, match=text), BagReader(path):
+        pass
+    with BagReader(path, BagTopics(depth="")) as bag:
+        assert bag.streams == ("color",)
 
 
 def test_given_intrinsics_serve(tmp_path: Path) -> None:
