@@ -19,14 +19,19 @@ from hand_pose_ros.config import ConfigError, NodeConfig
 from hand_pose_ros.engines.base import EngineError, warm_up
 from hand_pose_ros.engines.zoo import find_model
 from hand_pose_ros.pipeline.pipeline import Pipeline
+from hand_pose_ros.sources.realsense import SILENCE_S, RealSense
+from hand_pose_ros.sources.realsense_sdk import CameraError
 from hand_pose_ros.sources.survey import Finding, Level, findings
 
 _RUNS: Final = 5
+# Of the frames that a camera should give, fewer than this part are worth a warning.
+_RATE: Final = 0.9
 # Module -> what it would give. Only looked for, since importing some takes seconds.
 _OPTIONAL: Final = {
     "tensorrt": "NVIDIA's fastest engine (comes with JetPack; else pip install tensorrt)",
     "torch": "training and export (pip install 'hand_pose_ros[train]')",
     "rosbags": "recordings and snapshots (pip install rosbags)",
+    "pyrealsense2": "source:=pyrealsense2 and hand_pose camera (pip install pyrealsense2)",
     "mediapipe": "finder:=mediapipe (pip install mediapipe)",
 }
 # Imported, since what is installed may still not load (cv_bridge beside numpy 2).
@@ -50,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seconds", type=float, default=3.0, help="listen to the camera for so long; 0 does not (default: 3)"
     )
-    add_settings(parser, ("pipeline", "topics", "sync"))
+    add_settings(parser, ("pipeline", "topics", "camera", "sync"))
 
 
 def run(args: argparse.Namespace) -> int:
@@ -78,6 +83,9 @@ def _all(config: NodeConfig, seconds: float) -> Iterator[Finding]:
     yield from packages()
     yield from tensorrt(config)
     yield from models(config)
+    own_camera = config.camera.source == "pyrealsense2"
+    if own_camera and seconds > 0:
+        yield from realsense(config, seconds)
     if importlib.util.find_spec("rclpy") is None:
         yield Finding(
             Level.WARNING, "ROS", "rclpy is not found: no camera topics", "source /opt/ros/$ROS_DISTRO/setup.bash"
@@ -88,9 +96,30 @@ def _all(config: NodeConfig, seconds: float) -> Iterator[Finding]:
     yield Finding(Level.OK, "ROS", told or "no ROS variables set: domain 0, the default middleware")
     needed = list(ros_packages())
     yield from needed
-    if seconds > 0 and all(item.level is Level.OK for item in needed):
+    if seconds > 0 and not own_camera and all(item.level is Level.OK for item in needed):
         survey = importlib.import_module("hand_pose_ros.ros.survey")
         yield from findings(survey.survey(config.topics, seconds), config)
+
+
+def realsense(config: NodeConfig, seconds: float) -> Iterator[Finding]:
+    """Whether a RealSense can be read in the node's process, how it is connected, and how many frames it gives."""
+    camera = RealSense(config.camera, color=config.topics.use_color, depth=config.topics.use_depth)
+    try:
+        with camera:
+            yield Finding(Level.OK, "camera", camera.about.text())
+            yield from (Finding(Level.WARNING, "camera", text) for text in camera.about.warnings())
+            camera.read(SILENCE_S)
+            frames, end = 0, time.monotonic() + seconds
+            while time.monotonic() < end:
+                camera.read(SILENCE_S)
+                frames += 1
+    except CameraError as error:
+        yield Finding(Level.PROBLEM, "camera", str(error))
+        return
+    rate, wanted = frames / seconds, config.camera.rate
+    text = f"{rate:.1f} frames/s of {wanted} with all streams, {camera.incomplete} framesets incomplete"
+    remedy = "take another USB port or cable, or a lower camera.rate" if rate < _RATE * wanted else ""
+    yield Finding(Level.WARNING if remedy else Level.OK, "camera", text, remedy)
 
 
 def packages() -> Iterator[Finding]:

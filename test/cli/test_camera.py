@@ -114,6 +114,19 @@ def test_what_is_wrong_is_said_before_the_models_load(
     assert main(["camera", "--frames", "0"]) == 2
 
 
+def test_the_doctor_tells_of_the_camera(
+    plugged: SoftwareCamera, toys: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["doctor", "--camera.source", "pyrealsense2", "--seconds", "0.5", *toys]
+    main(asked)
+    told = capsys.readouterr().out
+    assert "ok    camera       Synthetic RealSense 0001, USB 3.2" in told
+    assert re.search(r"camera +\d+\.\d frames/s of 30 with all streams", told)
+    plugged.unplug()
+    assert main(asked) == 1
+    assert "FAIL  camera       no RealSense camera is connected: plug it in" in capsys.readouterr().out
+
+
 def test_a_window_needs_an_opencv_with_windows(
     plugged: SoftwareCamera, toys: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
