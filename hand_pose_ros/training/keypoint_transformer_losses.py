@@ -58,11 +58,14 @@ class KeypointTransformerLossConfig:
         identity_rule: which of several close joints a keypoint is: "nearest" (paper) or "front" (published code).
         variant: "default" takes means over what is valid and compares proper rotations; "authors" counts what is not
             valid as zero error and keeps the published rotation matrix.
+        background: what a keypoint that is no joint's counts in the identities' mean, of one that is (published: 1).
+            Where most peaks are false, "nothing" is the answer that is right most often, and stays it for long.
     """
 
     weights: Mapping[str, float] = field(default_factory=lambda: PUBLISHED_WEIGHTS)
     identity_rule: IdentityRule = "nearest"
     variant: Literal["default", "authors"] = "default"
+    background: float = 1.0
 
     def __post_init__(self) -> None:
         unknown = sorted(set(self.weights) - set(PUBLISHED_WEIGHTS))
@@ -176,11 +179,12 @@ def _identity(
         if config.variant == "authors":
             # A sample without keypoints teaches all its dummies as background there.
             used = used | ~used.any(dim=1, keepdim=True)
+        weight = torch.where(labels > 0, 1.0, config.background) * used
     logits = output.identity_logits
     loss = functional.cross_entropy(
         logits.permute(1, 3, 0, 2), labels[:, None].expand(-1, logits.shape[0], -1), reduction="none"
     )
-    return _valid_mean(loss, used[:, None].to(loss.dtype))
+    return _valid_mean(loss, weight[:, None].to(loss.dtype))
 
 
 def _joint_terms(

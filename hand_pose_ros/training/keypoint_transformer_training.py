@@ -48,6 +48,7 @@ class ScenePlan:
         detector_part: of the steps, in which the maps alone are learnt; truth_part: after them, on true keypoints.
         disturbance: of the true keypoints.
         joint_maps: weight of the auxiliary maps (`keypoint_transformer_maps`).
+        background: see `KeypointTransformerLossConfig`.
         weights: of some losses in place of the published ones.
         training, validation: how crops are varied.
     """
@@ -64,6 +65,7 @@ class ScenePlan:
     truth_part: float
     disturbance: Disturbance
     joint_maps: float
+    background: float
     weights: Mapping[str, float]
     training: SceneAugmentation
     validation: SceneAugmentation
@@ -83,6 +85,7 @@ def _published(epochs: int, truth_epochs: int, around_object: bool) -> ScenePlan
         truth_part=truth_epochs / epochs,
         disturbance=Disturbance(),
         joint_maps=0.0,
+        background=1.0,
         weights={},
         training=SceneAugmentation(around_object=around_object),
         validation=dataclasses.replace(VALIDATION, around_object=around_object),
@@ -105,6 +108,7 @@ PLANS: Final[Mapping[str, ScenePlan]] = {
         truth_part=0.3,
         disturbance=Disturbance(shift=1.2, missed=0.15, false=0.15),
         joint_maps=10.0,
+        background=0.3,
         # Everything stands on the keypoints, and on knowing which is which. With the published weights the poses'
         # gradients drown the heat map's in a short training.
         weights={"heat_map": 0.05, "identity": 5.0},
@@ -180,10 +184,12 @@ def trained(checkpoint: Path) -> KeypointTransformer:
     return cast(KeypointTransformer, module.average.network)
 
 
-def losses_of(config: KeypointTransformerConfig, weights: Mapping[str, float]) -> KeypointTransformerLossConfig:
+def losses_of(
+    config: KeypointTransformerConfig, weights: Mapping[str, float], background: float = 1.0
+) -> KeypointTransformerLossConfig:
     """The published weights, but for these; with the published code's rules for its own variant."""
     rules = PUBLISHED_LOSSES if config.variant == "authors" else KeypointTransformerLossConfig()
-    return dataclasses.replace(rules, weights={**rules.weights, **weights})
+    return dataclasses.replace(rules, weights={**rules.weights, **weights}, background=background)
 
 
 def run_transformer(options: TransformerOptions, settings: RunSettings) -> Path:
@@ -202,7 +208,7 @@ def run_transformer(options: TransformerOptions, settings: RunSettings) -> Path:
     module = KeypointTransformerModule(
         options.config,
         Schedule(steps, rate, warmup=plan.warmup, falls=plan.falls, decay_all=plan.decay_all),
-        losses_of(options.config, plan.weights),
+        losses_of(options.config, plan.weights, plan.background),
         Course(
             round(plan.detector_part * steps) if options.detector_steps is None else options.detector_steps,
             round(plan.truth_part * steps) if options.truth_steps is None else options.truth_steps,

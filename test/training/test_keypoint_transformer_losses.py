@@ -234,6 +234,28 @@ def test_identity_rules() -> None:
     assert identities(targets, keypoints, "front")[0].tolist() == [22, 22, 43, 0, 0]
 
 
+def test_background_may_count_less() -> None:
+    """At weight 0 keypoints of no joint are as good as not there; in between the mean lies in between."""
+    targets = _targets()
+    _, output = _output("3d", targets)
+    far = torch.tensor([2.0, 2.0])  # no joint and no object is there
+    xy = output.keypoints.xy.clone()
+    xy[:, :12] = far
+    keypoints = output.keypoints._replace(xy=xy)
+    assert (identities(targets, keypoints, "nearest")[:, :12] == 0).all()
+    gone = keypoints._replace(valid=keypoints.valid & (identities(targets, keypoints, "nearest") > 0))
+
+    def identity(found: Keypoints, background: float) -> float:
+        terms = raw_terms(
+            output._replace(keypoints=found), targets, KeypointTransformerLossConfig(background=background)
+        )
+        return terms["identity"].item()
+
+    assert identity(keypoints, 0.0) == pytest.approx(identity(gone, 1.0), rel=1e-6)
+    low, high = sorted((identity(keypoints, 0.0), identity(keypoints, 1.0)))
+    assert low < identity(keypoints, 0.3) < high
+
+
 def test_true_keypoints() -> None:
     targets = _targets()
     places = targets.places.clone()
