@@ -89,7 +89,7 @@ def test_hands_and_on_request_the_images(ros: Ros, port: list[SoftwareCamera], t
     assert told["camera"].startswith("Synthetic RealSense 0001, USB 3.2: color and depth, 640x480")
     assert float(told["latency from stamp p50 (ms)"]) > 0
     node.trigger_deactivate()
-    assert node.count_publishers(f"{base}/color/image_raw") == 0
+    wait_for(lambda: node.count_publishers(f"{base}/color/image_raw") == 0, "the end of the images")
     node.trigger_activate()
     before = len(hands)
     wait_for(lambda: len(hands) > before + 2, "hands after the node was switched off and on")
