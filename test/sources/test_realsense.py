@@ -77,6 +77,16 @@ def test_depth_is_aligned_to_colour(cameras: Any) -> None:
     assert camera.color_in_depth == pytest.approx((-0.05, 0.0, 0.0), abs=1e-6)
 
 
+def test_a_frameset_without_depth_is_left_out(cameras: Any) -> None:
+    device = cameras()
+    with RealSense(CONFIG, devices=device.devices) as camera:
+        camera.read(10.0)
+        before, device.depth_every = camera.incomplete, 3
+        stamps = [frame.stamp_ns for frame in (camera.read(10.0) for _ in range(4)) if frame.depth is not None]
+    assert len(stamps) == 4 and stamps == sorted(set(stamps))
+    assert camera.incomplete > before
+
+
 @pytest.mark.parametrize("stream", ["color", "depth"])
 def test_one_stream_alone(cameras: Any, stream: str) -> None:
     with RealSense(CONFIG, color=stream == "color", depth=stream == "depth", devices=cameras().devices) as camera:

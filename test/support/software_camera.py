@@ -46,6 +46,7 @@ class SoftwareCamera:
         domain: Any = rs.timestamp_domain.global_time,
     ) -> None:
         self.camera, self.domain, self.there = camera, domain, True
+        self.depth_every = 1  # depth comes with every so many colour images
         self.device = rs.software_device()
         for key, value in (("name", "Synthetic RealSense"), ("serial_number", serial), ("usb_type_descriptor", usb)):
             self.device.register_info(getattr(rs.camera_info, key), value)
@@ -90,6 +91,8 @@ class SoftwareCamera:
             number += 1
             stamp_ms = time.time() * 1e3
             for sensor, name, pixels in ((self._depth, "depth", depth_mm), (self._color, "color", color)):
+                if name == "depth" and number % self.depth_every:
+                    continue
                 # A sensor that nobody has opened takes no frames.
                 if sensor.get_active_streams():
                     self._show(sensor, name, np.ascontiguousarray(pixels), stamp_ms, number)
