@@ -10,7 +10,7 @@ import dataclasses
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, Final, TypeVar, get_type_hints
 
 T = TypeVar("T")
 
@@ -187,6 +187,12 @@ class ObjectConfig:
     min_score: float = option(0.5, "Score from which the object is given.", minimum=0.0, maximum=1.0, dynamic=True)
 
 
+ENGINES: Final = (
+    *("auto", "onnxruntime", "onnxruntime-cpu", "onnxruntime-cuda", "onnxruntime-tensorrt"),
+    *("tensorrt", "torch"),
+)
+
+
 @dataclass(frozen=True)
 class PipelineConfig:
     """From a frame to a scene: models, engine, limits."""
@@ -194,8 +200,9 @@ class PipelineConfig:
     model: str = option("kpt_fusion_lite", "Hand pose model: a name from the zoo or a path to an .onnx file.")
     engine: str = option(
         "auto",
-        "Inference engine; auto takes the best one that runs here and logs it.",
-        choices=("auto", "onnxruntime", "tensorrt", "torch"),
+        "Inference engine; auto takes the best one that runs here and logs it. onnxruntime takes CUDA where it was "
+        "built with it; a name after the hyphen asks for that provider.",
+        choices=ENGINES,
     )
     threads: int = option(0, "CPU threads for the engine; 0 takes half of the cores.", minimum=0, maximum=256)
     max_hands: int = option(2, "At most this many hands.", minimum=1, maximum=2, dynamic=True)

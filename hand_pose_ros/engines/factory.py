@@ -8,16 +8,21 @@ from pathlib import Path
 from typing import Final
 
 from hand_pose_ros.engines.base import Engine, EngineError
-from hand_pose_ros.engines.onnxruntime_engine import CPU, CUDA, OnnxRuntimeEngine, available_providers
+from hand_pose_ros.engines.onnxruntime_engine import CPU, CUDA, TENSORRT, OnnxRuntimeEngine, available_providers
 
 logger = logging.getLogger(__name__)
 
 _CHECKPOINTS: Final = (".pt", ".pth", ".ckpt")
+_PROVIDERS: Final = {"onnxruntime-cpu": CPU, "onnxruntime-cuda": CUDA, "onnxruntime-tensorrt": TENSORRT}
 
 
 def available_engines() -> tuple[str, ...]:
     """The engines that can be asked for on this machine."""
-    needs = {"tensorrt": ("tensorrt", "cuda"), "onnxruntime": ("onnxruntime",)}
+    needs = {
+        "tensorrt": ("tensorrt", "cuda"),
+        "onnxruntime": ("onnxruntime",),
+        "torch": ("torch", "onnx", "onnxruntime"),
+    }
     return tuple(name for name, modules in needs.items() if all(map(importlib.util.find_spec, modules)))
 
 
@@ -26,8 +31,9 @@ def create_engine(model_path: str | Path, engine: str = "auto", threads: int = 0
 
     Args:
         model_path: an .onnx file.
-        engine: "tensorrt", "onnxruntime", or "auto" for the best one that starts here, which is logged: TensorRT where
-            the engine of this file has been built before (`hand_pose engine build`), since building takes minutes.
+        engine: "tensorrt", "onnxruntime" (with "-cpu", "-cuda" or "-tensorrt" behind it for that provider), "torch",
+            or "auto" for the best one that starts here, which is logged: TensorRT where the engine of this file has
+            been built before (`hand_pose engine build`), since building takes minutes; never torch.
         threads: CPU threads; 0 takes half of the cores.
 
     Raises:
@@ -42,8 +48,14 @@ def create_engine(model_path: str | Path, engine: str = "auto", threads: int = 0
         return chosen
     if engine == "onnxruntime":
         return OnnxRuntimeEngine(path, threads, CUDA if CUDA in available_providers() else CPU)
+    if engine in _PROVIDERS:
+        return OnnxRuntimeEngine(path, threads, _PROVIDERS[engine])
     if engine == "tensorrt":
         return _tensorrt(path)
+    if engine == "torch" and engine in available_engines():
+        from hand_pose_ros.engines.torch_engine import TorchEngine
+
+        return TorchEngine(path, threads)
     here = ", ".join(available_engines()) or "none (pip install onnxruntime)"
     raise EngineError(f"engine {engine} was asked for, but it does not run here; available: {here}")
 

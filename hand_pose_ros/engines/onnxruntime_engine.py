@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
@@ -14,6 +14,9 @@ from hand_pose_ros.engines.base import Array, EngineError, TensorSpec, check_inp
 
 CPU: Final = "CPUExecutionProvider"
 CUDA: Final = "CUDAExecutionProvider"
+TENSORRT: Final = "TensorrtExecutionProvider"
+# What serves the parts of a graph that a provider does not take.
+_BEHIND: Final = {CPU: (), CUDA: (CPU,), TENSORRT: (CUDA, CPU)}
 
 _DTYPES: Final = {
     "tensor(float)": np.float32,
@@ -103,7 +106,10 @@ def _open(runtime: ModuleType, path: Path, threads: int, provider: str) -> Any:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
     options.log_severity_level = 3
-    providers: Sequence[str] = [provider] if provider == CPU else [provider, CPU]
+    providers = [
+        provider,
+        *(name for name in _BEHIND.get(provider, (CPU,)) if name in runtime.get_available_providers()),
+    ]
     try:
         return runtime.InferenceSession(str(path), sess_options=options, providers=providers)
     except _load_errors(runtime) as error:

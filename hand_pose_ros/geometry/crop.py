@@ -8,6 +8,7 @@ left hand is mirrored on the way: its crop is what a mirror-image camera would s
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -62,11 +63,25 @@ def crop_matrix(camera: Intrinsics, center: FloatArray, size: float, pixels: int
     return np.array([[ku, 0.0, half - ku * u], [0.0, kv, half - kv * v], [0.0, 0.0, 1.0]])
 
 
-def crop_hand(frame: Frame, center: FloatArray, size: float, side: Side = Side.RIGHT, pixels: int = CROP_SIZE) -> Crop:
+class CropBuffers(NamedTuple):
+    """Where crops go that are used up before the next one is cut: rgb (S, S, 3) uint8 and depth (S, S) float32."""
+
+    rgb: ByteArray
+    depth: FloatArray
+
+
+def crop_hand(
+    frame: Frame,
+    center: FloatArray,
+    size: float,
+    side: Side = Side.RIGHT,
+    pixels: int = CROP_SIZE,
+    into: CropBuffers | None = None,
+) -> Crop:
     """Cut the cube of edge `size` metres around `center` (3,) (real camera frame, z > 0) out of a frame.
 
     Colour is sampled bilinearly, depth by the nearest pixel (mixing depths invents surfaces). Outside the image both
-    are 0. Left hands come out mirrored.
+    are 0. Left hands come out mirrored. With `into` the crop's images are those buffers.
 
     Raises:
         ValueError: the centre is not in front of the camera.
@@ -78,7 +93,7 @@ def crop_hand(frame: Frame, center: FloatArray, size: float, side: Side = Side.R
     middle = mirror_points(center) if mirrored else center
     matrix = crop_matrix(camera, middle, size, pixels)
     warp = matrix @ flip_pixels(camera.width) if mirrored else matrix
-    rgb, depth = sample_crop(frame, warp, pixels)
+    rgb, depth = sample_crop(frame, warp, pixels, into)
     cube = np.full(3, size, dtype=np.float32)
     return Crop(rgb, depth, middle.astype(np.float32), matrix, cube, camera, mirrored)
 
@@ -88,15 +103,15 @@ def flip_pixels(width: int) -> DoubleArray:
     return np.array([[-1.0, 0.0, width - 1.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
 
 
-def sample_crop(frame: Frame, warp: DoubleArray, pixels: int = CROP_SIZE) -> tuple[ByteArray, FloatArray]:
+def sample_crop(
+    frame: Frame, warp: DoubleArray, pixels: int = CROP_SIZE, into: CropBuffers | None = None
+) -> tuple[ByteArray, FloatArray]:
     """Colour (pixels, pixels, 3) and depth (pixels, pixels) of a frame; `warp` (3, 3) takes image to crop pixels."""
     square = (pixels, pixels)
-    if frame.color is None:
-        rgb = np.zeros((*square, 3), dtype=np.uint8)
-    else:
-        rgb = np.asarray(cv2.warpAffine(frame.color, warp[:2], square, flags=cv2.INTER_LINEAR), dtype=np.uint8)
-    if frame.depth is None:
-        depth = np.zeros(square, dtype=np.float32)
-    else:
-        depth = np.asarray(cv2.warpAffine(frame.depth, warp[:2], square, flags=cv2.INTER_NEAREST), dtype=np.float32)
+    rgb, depth = into or (np.empty((*square, 3), dtype=np.uint8), np.empty(square, dtype=np.float32))
+    for image, target, way in ((frame.color, rgb, cv2.INTER_LINEAR), (frame.depth, depth, cv2.INTER_NEAREST)):
+        if image is None:
+            target.fill(0)
+        else:
+            cv2.warpAffine(image, warp[:2], square, dst=target, flags=way)
     return rgb, depth

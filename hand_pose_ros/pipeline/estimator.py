@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+import cv2
 import numpy as np
 
 from hand_pose_ros.config import PipelineConfig
 from hand_pose_ros.engines.base import Array, Engine, TensorSpec, require_contract
-from hand_pose_ros.geometry.crop import CROP_SIZE, Crop, crop_hand
+from hand_pose_ros.geometry.crop import CROP_SIZE, Crop, CropBuffers, crop_hand
 from hand_pose_ros.pipeline.timing import StageTimer
 from hand_pose_ros.skeleton import NUM_JOINTS, Side
 from hand_pose_ros.types import FloatArray, Frame
@@ -31,6 +32,7 @@ OUTPUTS: Final = (
 )
 # Fewer depth readings in the cube than this are not a hand: 40 of 128 x 128 is a square of 12 mm.
 MIN_DEPTH_PIXELS: Final = 40
+_SMALLEST: Final = float(np.finfo(np.float32).tiny)  # 0 is no reading
 
 
 class DroppedHand(Exception):
@@ -95,6 +97,10 @@ class KeypointFusionEstimator:
         require_contract(engine, "hand pose model", INPUTS, OUTPUTS)
         self.engine = engine
         self.config = config
+        # One crop at a time: what a frame needs is allocated here, once.
+        self._rgb = np.zeros((1, CROP_SIZE, CROP_SIZE, 3), dtype=np.uint8)
+        self._depth = np.zeros((1, CROP_SIZE, CROP_SIZE), dtype=np.float32)
+        self._buffers = CropBuffers(self._rgb[0], self._depth[0])
         self._matrix = np.zeros((1, 3, 3), dtype=np.float32)
         self._intrinsics = np.zeros((1, 4), dtype=np.float32)
 
@@ -116,12 +122,11 @@ class KeypointFusionEstimator:
     def _crop(self, frame: Frame, center: FloatArray, side: Side) -> Crop:
         if not (np.isfinite(center).all() and center[2] > 0):
             raise DroppedHand("behind_camera")
-        crop = crop_hand(frame, center, self.config.cube_size, side)
+        crop = crop_hand(frame, center, self.config.cube_size, side, into=self._buffers)
         depth = crop.depth
         # Only on the crop: the whole frame is 19 times larger.
         depth[(depth < self.config.min_depth) | (depth > self.config.max_depth)] = 0
-        near = np.abs(depth - center[2]) < self.config.cube_size / 2
-        if np.count_nonzero(near & (depth > 0)) < MIN_DEPTH_PIXELS:
+        if _readings_near(depth, float(center[2]), self.config.cube_size / 2) < MIN_DEPTH_PIXELS:
             raise DroppedHand("no_depth")
         return crop
 
@@ -130,10 +135,16 @@ class KeypointFusionEstimator:
         camera = crop.intrinsics
         self._intrinsics[0] = (camera.fx, camera.fy, camera.cx, camera.cy)
         return {
-            "rgb": crop.rgb[None],
-            "depth": crop.depth[None],
+            "rgb": self._rgb,
+            "depth": self._depth,
             "center": crop.center[None],
             "crop_matrix": self._matrix,
             "cube": crop.cube[None],
             "intrinsics": self._intrinsics,
         }
+
+
+def _readings_near(depth: FloatArray, middle: float, reach: float) -> int:
+    """How many readings are within `reach` metres of `middle`."""
+    near = cv2.inRange(depth, max(middle - reach, _SMALLEST), middle + reach)
+    return cv2.countNonZero(near)

@@ -20,7 +20,7 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
-from hand_pose_ros.config import TopicConfig
+from hand_pose_ros.config import ENGINES, TopicConfig
 
 PACKAGE: Final = "hand_pose_ros"
 _FLAGS: Final = ("true", "false")
@@ -56,7 +56,7 @@ def node_arguments(params_file: str) -> tuple[Argument, ...]:
         Argument(
             "engine",
             "Inference engine.",
-            choices=("", "auto", "onnxruntime", "tensorrt", "torch"),
+            choices=("", *ENGINES),
             parameter="pipeline.engine",
         ),
         Argument(

@@ -15,7 +15,7 @@ from hand_pose_ros.engines.base import (
     warm_up,
 )
 from hand_pose_ros.engines.factory import available_engines, create_engine
-from hand_pose_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
+from hand_pose_ros.engines.onnxruntime_engine import OnnxRuntimeEngine, available_providers
 
 
 def small_model(path: Path) -> Path:
@@ -99,10 +99,24 @@ def test_provider_that_is_not_there_is_refused(tmp_path: Path) -> None:
         OnnxRuntimeEngine(small_model(tmp_path / "m.onnx"), provider="CoreMLExecutionProvider")
 
 
-@pytest.mark.parametrize("name", ["tensorrt", "torch"])
-def test_other_engines_say_what_is_available(tmp_path: Path, name: str) -> None:
-    with pytest.raises(EngineError, match=f"engine {name} was asked for.*available: onnxruntime"):
-        create_engine(small_model(tmp_path / "m.onnx"), name)
+def test_other_engines_say_what_is_available(tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match=r"engine tensorrt was asked for.*available: onnxruntime"):
+        create_engine(small_model(tmp_path / "m.onnx"), "tensorrt")
+
+
+def test_a_provider_is_asked_for_by_name(tmp_path: Path) -> None:
+    path = small_model(tmp_path / "m.onnx")
+    assert "CPUExecutionProvider" in create_engine(path, "onnxruntime-cpu", 1).description
+    for name in {"CUDAExecutionProvider", "TensorrtExecutionProvider"} - set(available_providers()):
+        engine = "onnxruntime-cuda" if name.startswith("CUDA") else "onnxruntime-tensorrt"
+        with pytest.raises(EngineError, match=f"provider {name} was asked for, this build has"):
+            create_engine(path, engine)
+
+
+def test_torch_says_what_it_misses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hand_pose_ros.engines.factory.available_engines", lambda: ("onnxruntime",))
+    with pytest.raises(EngineError, match=r"engine torch was asked for.*available: onnxruntime"):
+        create_engine(small_model(tmp_path / "m.onnx"), "torch")
 
 
 def test_a_checkpoint_is_to_be_exported_first(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from toy_scenes import CAMERA, Blob, toy_frame
 
 from hand_pose_ros.geometry.camera import project
-from hand_pose_ros.geometry.crop import Crop, crop_hand, crop_matrix, mirror_points
+from hand_pose_ros.geometry.crop import Crop, CropBuffers, crop_hand, crop_matrix, mirror_points
 from hand_pose_ros.skeleton import Side
 from hand_pose_ros.types import FloatArray, Frame, Intrinsics
 
@@ -114,3 +114,15 @@ def test_a_centre_behind_the_camera_is_refused(z: float) -> None:
 def test_the_matrix_scales_with_distance() -> None:
     near, far = (crop_matrix(CAMERA, np.array([0, 0, z], dtype=np.float32), SIZE) for z in (0.5, 1.0))
     assert far[0, 0] == pytest.approx(2 * near[0, 0]) == pytest.approx(2 * 128 * 0.5 / (SIZE * 600))
+
+
+@pytest.mark.parametrize("side", list(Side))
+def test_buffers_take_the_same_crop_and_are_filled_anew(side: Side) -> None:
+    buffers = CropBuffers(np.full((128, 128, 3), 7, dtype=np.uint8), np.full((128, 128), 7, dtype=np.float32))
+    center = np.array([0.12, 0.05, 0.6], dtype=np.float32)
+    seen = toy_frame(Blob(Side.RIGHT, (0.1, 0.05, 0.6)))
+    for frame in (seen, Frame(0, "camera", CAMERA, None, seen.depth), Frame(0, "camera", CAMERA, seen.color, None)):
+        fresh, kept = crop_hand(frame, center, SIZE, side), crop_hand(frame, center, SIZE, side, into=buffers)
+        assert kept.rgb is buffers.rgb and kept.depth is buffers.depth
+        np.testing.assert_array_equal(kept.rgb, fresh.rgb)
+        np.testing.assert_array_equal(kept.depth, fresh.depth)
