@@ -248,6 +248,7 @@ class SyncConfig:
         "Largest difference of stamps in a pair (ms); 0 wants equal stamps. Keep it below half a frame.",
         minimum=0.0,
         maximum=1000.0,
+        dynamic=True,
     )
     capacity: int = option(8, "Unpaired images kept per stream.", minimum=1, maximum=100)
 
@@ -298,6 +299,7 @@ class TopicConfig:
         "Models that work on colour alone go on without depth once no depth image came for so many seconds; 0 waits.",
         minimum=0.0,
         maximum=60.0,
+        dynamic=True,
     )
 
 
@@ -345,7 +347,7 @@ class PublishConfig:
         dynamic=True,
     )
     snapshot_folder: str = option("~/.ros/hand_pose", "Where ~/snapshot writes recordings.", dynamic=True)
-    diagnostics_period: float = option(1.0, "Seconds between diagnostics.", minimum=0.1, maximum=60.0)
+    diagnostics_period: float = option(1.0, "Seconds between diagnostics.", minimum=0.1, maximum=60.0, dynamic=True)
 
 
 @dataclass(frozen=True)

@@ -100,7 +100,7 @@ class Inputs:
         self._reliability = topics.reliability
         self._heard: set[str] = set()
         both = COLOR in streams and DEPTH in streams
-        self._patience = topics.depth_patience if color_alone and both and topics.depth_patience > 0 else math.inf
+        self._may_lack_depth = color_alone and both
         self._color_at = self._depth_at = -math.inf
         # First, since the executor serves what is ready in this order and a frame takes the newest camera_info.
         self._infos = {INFO: self._subscribe_info(topics.camera_info, self._on_info)}
@@ -130,6 +130,11 @@ class Inputs:
     def facts(self) -> Mapping[str, str]:
         """Nothing beside the settings."""
         return {}
+
+    def reconfigure(self, topics: TopicConfig, sync: SyncConfig) -> None:
+        """Take over what may be changed while running: the tolerance and the patience."""
+        self._topics = topics
+        self.pairer.tolerance_ns = round(sync.tolerance_ms * 1e6)
 
     def reset(self) -> None:
         """Forget what waits: time has jumped."""
@@ -223,10 +228,13 @@ class Inputs:
         if name == DEPTH:
             self._depth_at = now
             return False
-        if now - self._color_at > self._patience:
+        patience = self._topics.depth_patience
+        if not self._may_lack_depth or patience == 0:
+            return False
+        if now - self._color_at > patience:
             self._depth_at = now  # the camera was silent as a whole: its depth comes in a moment
         self._color_at = now
-        return now - self._depth_at > self._patience
+        return now - self._depth_at > patience
 
 
 def serialized_stamp_ns(data: bytes) -> int:

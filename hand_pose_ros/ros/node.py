@@ -326,6 +326,11 @@ class HandPoseNode(LifecycleNode):  # type: ignore[misc]  # rclpy carries no typ
         if self._outputs is not None:
             self._outputs.config = changed.publish
             self._outputs.tracked.patience_s = changed.pipeline.tracking.max_gap
+        if isinstance(self._inputs, Inputs):
+            self._inputs.reconfigure(changed.topics, changed.sync)
+        if changed.publish.diagnostics_period != self.config.publish.diagnostics_period:
+            self._timer.timer_period_ns = round(changed.publish.diagnostics_period * 1e9)
+            self._timer.reset()  # or the period that has begun would be waited for
         self.config = changed
         return result
 

@@ -43,6 +43,7 @@ class StampPairer:
         jump_ns: an item older than its own stream's newest by more than this means that time jumped back.
 
     Attributes:
+        tolerance_ns: may be changed while running.
         drops: dropped items by reason: "unpaired", "overflow", "late", "duplicate", "jump".
     """
 
@@ -62,7 +63,7 @@ class StampPairer:
             )
         self.streams = streams
         self.drops: Counter[str] = Counter()
-        self._tolerance = tolerance_ns
+        self.tolerance_ns = tolerance_ns
         self._capacity = capacity
         self._jump = jump_ns
         self._queues: dict[str, list[_Waiting]] = {name: [] for name in streams}
@@ -120,11 +121,11 @@ class StampPairer:
         """The newest set within the tolerance that holds the item just added."""
         # All members lie within one window of the tolerance's width that contains the new item: try windows by their
         # upper end, newest first.
-        if self._tolerance == 0:
+        if self.tolerance_ns == 0:
             tops = [stamp_ns]
         else:
             stamps = {w.stamp_ns for q in self._queues.values() for w in q}
-            tops = sorted((s for s in stamps if stamp_ns <= s <= stamp_ns + self._tolerance), reverse=True)
+            tops = sorted((s for s in stamps if stamp_ns <= s <= stamp_ns + self.tolerance_ns), reverse=True)
         for top in tops:
             chosen = self._within(top, stamp_ns, stream)
             if chosen is not None:
@@ -134,7 +135,7 @@ class StampPairer:
     def _within(self, top: int, stamp_ns: int, stream: str) -> dict[str, _Waiting] | None:
         chosen: dict[str, _Waiting] = {}
         for name, queue in self._queues.items():
-            fitting = [w for w in queue if top - self._tolerance <= w.stamp_ns <= top]
+            fitting = [w for w in queue if top - self.tolerance_ns <= w.stamp_ns <= top]
             if name == stream:
                 fitting = [w for w in fitting if w.stamp_ns == stamp_ns]
             if not fitting:

@@ -269,6 +269,36 @@ def test_parameters_that_change_while_frames_come(
     assert totals.frames_in == totals.frames_out + totals.drops[REPLACED] and not logged
 
 
+def test_tolerance_and_reports_change_while_running(
+    ros: Ros, pipelines: list[fake_pipeline.FakePipeline], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Depth a millisecond late is paired as soon as that is allowed; a report comes as soon as it is asked for."""
+    statuses = ros.listen(DiagnosticArray, "/diagnostics")
+    node, _ = started(ros, monkeypatch)
+    camera = Camera(ros)
+    camera.connect()
+    (pipeline,) = pipelines
+    base = 1000 * SECOND
+
+    def shoot() -> int:
+        stamp_ns = base + camera.stamp * SECOND
+        camera.blind = True
+        camera.shoot(stamp_ns=stamp_ns)
+        camera.blind = False
+        return camera.shoot(stamp_ns=stamp_ns + 1_000_000, depth_alone=True)
+
+    for _ in range(10):
+        shoot()
+    settled(node)
+    assert max(stamps(pipeline)) < base
+    given = {"sync.tolerance_ms": 2.0, "publish.diagnostics_period": 0.1}
+    assert all(r.successful for r in node.set_parameters([Parameter(n, value=v) for n, v in given.items()]))
+    wait_for(lambda: max(stamps(pipeline)) >= base or not shoot(), "pairs", pause=0.05)
+    wait_for(lambda: len(statuses) >= 2, "reports")
+    values = {item.key: item.value for item in statuses[-1].status[0].values}
+    assert values["sync"] == "within 2 ms"
+
+
 def test_overload_leaves_nothing_behind(
     ros: Ros, pipelines: list[fake_pipeline.FakePipeline], monkeypatch: pytest.MonkeyPatch
 ) -> None:
