@@ -324,7 +324,7 @@ def test_a_wrong_size_is_counted(tmp_path: Path) -> None:
     with BagReader(path, intrinsics=toy.camera(65, 48)) as bag:
         assert list(bag) == []
         assert bag.drops == {"damaged": 2 * COUNT}
-        assert "expected shape (48, 65, 3)" in bag.problems[0]
+        assert "64x48 or its aspect ratio, got 65x48" in bag.problems[0]
 
 
 def test_a_damaged_picture_inside(tmp_path: Path) -> None:
