@@ -1,10 +1,13 @@
 """How fast the pipeline is: frames of a recording in, scenes out.
 
     python -m benchmarks.pipeline [--bag sample/hand_sample.mcap] [--threads 1] [--json out/pipeline.json] [--peer]
+    python -m benchmarks.pipeline --threads 1 --max-hands 1 --cpu-stages    # where the time goes, on a busy machine too
 
 Reading and decoding are not counted. `host` is what is left of a frame without the pose network (infer) and the hand
 finder (find): cropping, lifting, mesh, tracking and bookkeeping. CPU time is of all threads of this process.
-`--peer` measures MediaPipe Hands with depth look-up on the same frames as well and puts both side by side.
+With `--cpu-stages` the stages are CPU time as well, of one thread, and the largest sum of memory that a frame takes and
+gives back is told. `--peer` measures MediaPipe Hands with depth look-up on the same frames as well and puts both side
+by side.
 """
 
 from __future__ import annotations
@@ -12,11 +15,14 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import time
+import tracemalloc
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import cv2
 import numpy as np
@@ -26,6 +32,7 @@ from hand_pose_ros.config import PipelineConfig, build
 from hand_pose_ros.engines.base import default_threads
 from hand_pose_ros.evaluation.recording import peak_memory_mb
 from hand_pose_ros.evaluation.report import Report, Table, facts
+from hand_pose_ros.pipeline import timing
 from hand_pose_ros.pipeline.pipeline import Pipeline
 from hand_pose_ros.pipeline.timing import STAGES
 from hand_pose_ros.sources.bag import BagReader
@@ -71,6 +78,19 @@ def measure(pipeline: Pipeline, frames: Sequence[Frame], repeat: int) -> Measure
     return Measurement(tuple(wall), tuple(cpu), tuple(stages), tuple(hands), seen)
 
 
+def taken_by_frames(pipeline: Pipeline, frames: Sequence[Frame]) -> float:
+    """Median over frames of the most memory (kB) that Python and numpy held more than before the frame."""
+    tracemalloc.start(1)
+    peaks = []
+    for frame in frames:
+        before = tracemalloc.get_traced_memory()[0]
+        tracemalloc.reset_peak()
+        pipeline.process(frame)
+        peaks.append(tracemalloc.get_traced_memory()[1] - before)
+    tracemalloc.stop()
+    return float(np.median(peaks)) / 1e3
+
+
 def report(result: Measurement, pipeline: Pipeline, frames: Sequence[Frame]) -> Report:
     """Tables and JSON of a measurement."""
     columns = {name: np.array([stage[name] for stage in result.stages]) for name in STAGES}
@@ -106,6 +126,8 @@ def main() -> None:
     parser.add_argument("--finder", default=PipelineConfig().finder.model, help="hand finder: a name or a file")
     parser.add_argument("--engine", default="auto", help="as the option `engine`")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads of engine and OpenCV; 0 = half the cores")
+    parser.add_argument("--max-hands", type=int, default=PipelineConfig().max_hands, help="as the option `max_hands`")
+    parser.add_argument("--cpu-stages", action="store_true", help="stages in CPU time, and the memory that frames take")
     parser.add_argument("--no-mesh", action="store_true", help="do not fit the hand model")
     parser.add_argument("--peer", action="store_true", help="measure MediaPipe Hands too (fetches it the first time)")
     parser.add_argument("--json", type=Path, help="write the figures here")
@@ -118,6 +140,7 @@ def main() -> None:
         "engine": arguments.engine,
         "threads": arguments.threads,
         "mesh": not arguments.no_mesh,
+        "max_hands": arguments.max_hands,
     }
     pipeline = Pipeline(build(PipelineConfig, values))
     with BagReader(arguments.bag) as bag:
@@ -125,8 +148,14 @@ def main() -> None:
         truths = bag.truths
     if not frames:
         parser.error(f"{arguments.bag} holds no frames")
-    measured = measure(pipeline, frames, arguments.repeat)
+    # One thread's CPU time does not see what other processes take.
+    clock = SimpleNamespace(perf_counter=time.process_time) if arguments.cpu_stages else time
+    with mock.patch.object(timing, "time", clock):
+        measured = measure(pipeline, frames, arguments.repeat)
     result = report(measured, pipeline, frames)
+    if arguments.cpu_stages:
+        memory = facts("Memory of a frame", {"taken and given back, p50 (kB)": taken_by_frames(pipeline, frames)})
+        result = dataclasses.replace(result, tables=(*result.tables, memory))
     if arguments.peer:
         other = peer.run_peer(frames, threads, arguments.repeat, WARM_UP)
         table = peer.comparison(measured.wall, measured.cpu, peer.judge(measured.seen, truths), other, truths)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import logging
+import platform
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
@@ -12,12 +14,15 @@ import numpy as np
 
 from hand_pose_ros.engines.base import Array, EngineError, TensorSpec, check_inputs, default_threads
 
+logger = logging.getLogger(__name__)
+
 CPU: Final = "CPUExecutionProvider"
 CUDA: Final = "CUDAExecutionProvider"
 TENSORRT: Final = "TensorrtExecutionProvider"
 # What serves the parts of a graph that a provider does not take.
 _BEHIND: Final = {CPU: (), CUDA: (CPU,), TENSORRT: (CUDA, CPU)}
 
+_CPU_INFO: Final = Path("/proc/cpuinfo")
 _DTYPES: Final = {
     "tensor(float)": np.float32,
     "tensor(float16)": np.float16,
@@ -87,6 +92,10 @@ class OnnxRuntimeEngine:
         self.outputs = tuple(_spec(item, self._path) for item in self._session.get_outputs())
         self._output_names = [spec.name for spec in self.outputs]
         self.metadata: Mapping[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
+        if self.metadata.get("precision") == "int8" and _bytes_overflow():
+            logger.warning(
+                "%s: int8 loses accuracy on this processor, which has no VNNI; take the fp32 model", self._path.name
+            )
         self.description = f"onnxruntime {runtime.__version__}, {provider}, {self.threads} thread(s)"
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
@@ -114,6 +123,13 @@ def _open(runtime: ModuleType, path: Path, threads: int, provider: str) -> Any:
         return runtime.InferenceSession(str(path), sess_options=options, providers=providers)
     except _load_errors(runtime) as error:
         raise EngineError(f"onnxruntime {runtime.__version__} cannot load {path}: {error}") from error
+
+
+def _bytes_overflow() -> bool:
+    """Whether this is an x86 processor that adds products of bytes in 16 bits."""
+    if platform.machine() not in ("x86_64", "AMD64") or not _CPU_INFO.is_file():
+        return False
+    return "vnni" not in _CPU_INFO.read_text(encoding="utf-8", errors="replace")
 
 
 def _load_errors(runtime: ModuleType) -> tuple[type[Exception], ...]:

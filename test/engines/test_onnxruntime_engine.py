@@ -137,3 +137,26 @@ def test_threads_default_to_half_of_the_cores(tmp_path: Path) -> None:
     path = small_model(tmp_path / "m.onnx")
     assert OnnxRuntimeEngine(path).threads == default_threads()
     assert OnnxRuntimeEngine(path, threads=3).threads == 3
+
+
+@pytest.mark.parametrize(
+    ("flags", "machine", "warns"),
+    [("avx2 fma", "x86_64", True), ("avx2 avx_vnni", "x86_64", False), ("asimd", "aarch64", False)],
+)
+def test_bytes_on_a_processor_that_overflows(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    flags: str,
+    machine: str,
+    warns: bool,
+) -> None:
+    graph = toy_models.GraphBuilder()
+    graph.op("Sinh", "x", output="y")
+    path = graph.save(tmp_path / "b.onnx", {"x": ((2, 3), np.float32)}, {"y": (2, 3)}, {"precision": "int8"})
+    info = tmp_path / "cpuinfo"
+    info.write_text(f"flags : {flags}")
+    monkeypatch.setattr("hand_pose_ros.engines.onnxruntime_engine._CPU_INFO", info)
+    monkeypatch.setattr("platform.machine", lambda: machine)
+    OnnxRuntimeEngine(path, 1)
+    assert ("loses accuracy" in caplog.text) is warns

@@ -37,8 +37,8 @@ class Exported(NamedTuple):
     write: Callable[[Path, int], Path]
 
 
-def _fusion(size: str) -> Exported:
-    network = away(KeypointFusion(KeypointFusionConfig(size=size, widths=_fusion_widths(size))))  # type: ignore[arg-type]
+def _fusion(size: str, stages: int) -> Exported:
+    network = away(KeypointFusion(KeypointFusionConfig(size=size, stages=stages, widths=_fusion_widths(size))))  # type: ignore[arg-type]
     module = keypoint_fusion.DeployedKeypointFusion(network).eval()
     return Exported(
         module,
@@ -104,9 +104,9 @@ def _handformer2t(size: str) -> Exported:
 
 
 NETWORKS: Final[Mapping[str, Callable[[], Exported]]] = {
-    "kpt_fusion lite": lambda: _fusion("lite"),
-    "kpt_fusion r18": lambda: _fusion("r18"),
-    "kpt_fusion convnext_t": lambda: _fusion("convnext_t"),
+    "kpt_fusion lite": lambda: _fusion("lite", 2),
+    "kpt_fusion r18": lambda: _fusion("r18", 1),
+    "kpt_fusion convnext_t": lambda: _fusion("convnext_t", 1),
     "kpt_fusion r18, authors'": _authors,
     "keypoint_transformer lite": lambda: _transformer("lite"),
     "keypoint_transformer r50": lambda: _transformer("r50", representation="2p5d", objects=True),
