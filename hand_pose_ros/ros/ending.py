@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -29,19 +28,23 @@ def until_shutdown(context: Context) -> Iterator[None]:
             raise
 
 
-def leave_in_time(context: Context, status: Callable[[], int], grace_s: float = GRACE_S) -> None:
+def leave_in_time(context: Context, status: Callable[[], int], grace_s: float = GRACE_S) -> threading.Event:
     """End the process by force where it has not ended `grace_s` after the context: a thread watches it.
 
     An engine that is being built, or a driver that hangs, cannot be interrupted; whoever asked the node to end (launch,
-    a robot's safety) must not wait for it. `status` gives the exit status.
+    a robot's safety) must not wait for it. `status` gives the exit status. Set the event returned when all is done.
     """
-    threading.Thread(target=_watch, args=(context, status, grace_s), name="leave_in_time", daemon=True).start()
+    done = threading.Event()
+    threading.Thread(target=_watch, args=(context, done, status, grace_s), name="leave_in_time", daemon=True).start()
+    return done
 
 
-def _watch(context: Context, status: Callable[[], int], grace_s: float) -> None:
+def _watch(context: Context, done: threading.Event, status: Callable[[], int], grace_s: float) -> None:
     while context.ok():
-        time.sleep(_LOOK_S)
-    time.sleep(grace_s)
+        if done.wait(_LOOK_S):
+            return
+    if done.wait(grace_s):
+        return
     sys.stderr.write(f"still busy {grace_s:g} s after the order to end (an engine at work?): leaving by force\n")
     sys.stderr.flush()
     os._exit(status())

@@ -40,7 +40,7 @@ def main(args: list[str] | None = None) -> None:
     """Run the node until it is told to end; the exit status is 1 where it could not start or broke."""
     rclpy.init(args=args)
     node: HandPoseNode | None = None
-    leave_in_time(rclpy.get_default_context(), lambda: int(node is not None and node.failure is not None))
+    ended = leave_in_time(rclpy.get_default_context(), lambda: int(node is not None and node.failure is not None))
     try:
         node = HandPoseNode()
         if node.config.build_only:
@@ -56,5 +56,6 @@ def main(args: list[str] | None = None) -> None:
         if node is not None:
             node.destroy_node()
         rclpy.try_shutdown()
+        ended.set()
     if node is not None and node.failure is not None:
         sys.exit(1)
