@@ -27,6 +27,8 @@ DEPTH: Final = "depth"
 SILENCE_S: Final = 2.0
 # Between two looks for a camera that is not there (s).
 RETRY_S: Final = 1.0
+# Between two looks at whether to go on (s).
+_PATIENCE_S: Final = 0.1
 # Framesets that wait in the SDK; the newest is taken.
 _QUEUE: Final = 2
 # A hardware clock's stamps that come out this far from now (s) are anchored anew.
@@ -121,10 +123,19 @@ class RealSense:
         """
         end = time.monotonic() + timeout_s
         while (left := end - time.monotonic()) > 0:
-            frameset = self._newest(left)
-            if frameset is not None:
-                return self._frame(frameset)
-        raise CameraMissing(
+            frame = self.poll(left)
+            if frame is not None:
+                return frame
+        raise self.silence(timeout_s)
+
+    def poll(self, timeout_s: float) -> Frame | None:
+        """The newest frame with all streams, or None where none came in time (or only a part of one)."""
+        frameset = self._newest(timeout_s)
+        return None if frameset is None else self._frame(frameset)
+
+    def silence(self, timeout_s: float) -> CameraMissing:
+        """The error of a camera that gave nothing for so long."""
+        return CameraMissing(
             f"camera {self.about.serial}: expected a frame within {timeout_s:g} s, got none; it was unplugged "
             f"or hangs: {USB3}"
         )
@@ -224,8 +235,14 @@ def camera_frames(
                 for warning in camera.about.warnings():
                     say(warning, True)
                 missing = ""
+                heard = time.monotonic()
                 while running():
-                    yield camera.read(SILENCE_S)
+                    frame = camera.poll(_PATIENCE_S)
+                    if frame is not None:
+                        yield frame
+                        heard = time.monotonic()
+                    elif time.monotonic() - heard > SILENCE_S:
+                        raise camera.silence(SILENCE_S)
         except CameraError as error:
             if not missing:
                 say(f"{error}; waiting for the camera", False)

@@ -264,7 +264,8 @@ def test_camera_and_rviz_are_started_as_asked(tmp_path: Path, toys: dict[str, st
         "service.run()\n"
     )
     environment = {**os.environ, "AMENT_PREFIX_PATH": f"{prefix}:{os.environ['AMENT_PREFIX_PATH']}"}
-    arguments = ["camera:=realsense", "rviz:=true", "namespace:=robot", f"params_file:={toys['params_file']}"]
+    arguments = ["camera:=realsense", "rviz:=true", "namespace:=robot", "depth_topic:=/cam/depth/image"]
+    arguments.append(f"params_file:={toys['params_file']}")
     subprocess.run(
         [sys.executable, "-c", program, str(SHARE / "launch" / "kpt_fusion.launch.py"), *arguments],
         env=environment,
@@ -276,3 +277,6 @@ def test_camera_and_rviz_are_started_as_asked(tmp_path: Path, toys: dict[str, st
     assert settings["align_depth.enable"] == settings["enable_sync"] == "true"
     shown = (tmp_path / "rviz").read_text()
     assert "hands.rviz" in shown and "/hand_pose/markers:=/robot/hand_pose/markers" in shown
+    aligned = "/camera/camera/aligned_depth_to_color"  # the display's own topics follow those of the node
+    assert f"{aligned}/image_raw:=/cam/depth/image" in shown
+    assert f"{aligned}/camera_info:=/cam/depth/camera_info" in shown

@@ -222,3 +222,13 @@ def test_no_distortion_is_none_and_a_fisheye_is_refused() -> None:
     fisheye = Intrinsics(100.0, 100.0, 80.0, 60.0, 160, 120, (0.1, 0.0, 0.0, 0.0, 0.0))
     with pytest.raises(CameraError, match="got kannala_brandt4"):
         intrinsics_from(intrinsics(fisheye, rs.distortion.kannala_brandt4))
+
+
+def test_it_ends_at_once_although_the_camera_is_silent(cameras: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A node has two seconds to end."""
+    monkeypatch.setattr(realsense, "SILENCE_S", 1e6)
+    device, told = cameras(), threading.Event()
+    device.stop()
+    frames = camera_frames(RealSense(CONFIG, devices=device.devices), lambda: not told.is_set(), lambda *said: None)
+    threading.Timer(0.3, told.set).start()
+    assert list(frames) == []
