@@ -27,7 +27,7 @@ from hand_pose_ros.engines.tensorrt_engine import TensorRtEngine, example_inputs
 from hand_pose_ros.engines.zoo import find_model
 
 
-def make_model(path: Path, factor: float = 2.0) -> Path:
+def make_model(path: Path, factor: float = 2.0, height: int = 4) -> Path:
     """An image (uint8), a scale, and an input that nothing reads; a convolution with weights stored as float16."""
     graph = toy_models.GraphBuilder()
     half = graph.constant(np.arange(12).reshape(2, 3, 1, 2) * factor / 8, np.float16)
@@ -35,8 +35,8 @@ def make_model(path: Path, factor: float = 2.0) -> Path:
     features = graph.op("Conv", planes, graph.cast(half))
     graph.op("Mul", features, "scale", output="features")
     graph.op("ReduceMean", "features", output="mean", keepdims=0)
-    inputs = {"image": ((1, 4, 5, 3), np.uint8), "scale": ((1,), np.float32), "unread": ((2, 2), np.float32)}
-    return graph.save(path, inputs, {"features": (1, 2, 4, 4), "mean": ()}, {"model": "toy", "precision": "fp16"})
+    inputs = {"image": ((1, height, 5, 3), np.uint8), "scale": ((1,), np.float32), "unread": ((2, 2), np.float32)}
+    return graph.save(path, inputs, {"features": (1, 2, height, 4), "mean": ()}, {"model": "toy", "precision": "fp16"})
 
 
 def make_inputs(seed: int) -> dict[str, Array]:
@@ -197,6 +197,7 @@ def test_a_broken_file_is_replaced(
     path.write_bytes(damage(good))
     assert TensorRtEngine(model).run(make_inputs(0))["mean"].shape == ()
     assert len(trt.builds) == 2 and "built anew" in caplog.text
+    assert "plan file is not compatible" not in caplog.text  # broken bytes do not get as far as TensorRT
     assert path.read_bytes() == good
     assert [item.name for item in path.parent.iterdir() if item.name.startswith(".")] == []  # nothing half-written
 
@@ -210,15 +211,16 @@ def test_a_plan_of_another_model_or_of_no_use_is_replaced(
         model.with_name("strange.onnx"), {"image": ((1, 2), np.float32)}, {"features": (1, 2)}, {"model": "other"}
     )
     TensorRtEngine(strange)
+    TensorRtEngine(make_model(model.with_name("higher.onnx"), height=6))
     plans = [EngineStore().load(key) for _, key in EngineStore().engines()]
     TensorRtEngine(model)
     (key,) = [key for _, key in EngineStore().engines() if key.model == "toy"]
-    for count, plan in enumerate([plans[0] or b"", b"not a plan", b""], 3):
+    for count, plan in enumerate([*(plan or b"" for plan in plans), b"not a plan", b""], 4):
         EngineStore().save(key, plan)
         engine = TensorRtEngine(model)
         assert len(trt.builds) == count
         engine.close()
-    assert "expected tensors image uint8 (1, 4, 5, 3)" in caplog.text
+    assert caplog.text.count("expected tensors image uint8 (1, 4, 5, 3)") == 2  # other names, other shapes
     assert "the engine plan file is not compatible" in caplog.text
     gc.collect()
     assert cudart.leaks() == []
