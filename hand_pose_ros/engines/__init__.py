@@ -1,1 +1,1 @@
-"""Engines run networks: one interface over ONNX Runtime and torch, and the files they run."""
+"""Engines run networks: one interface over TensorRT, ONNX Runtime and torch, and the files they run."""
