@@ -10,6 +10,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from hand_pose_ros.cli import main as cli  # noqa: E402
+from hand_pose_ros.engines.zoo import verify  # noqa: E402
 from hand_pose_ros.networks import keypoint_fusion  # noqa: E402
 from hand_pose_ros.networks.keypoint_fusion.authors import AuthorsKeypointFusion  # noqa: E402
 from hand_pose_ros.networks.keypoint_fusion.check import HandCheck  # noqa: E402
@@ -31,6 +32,7 @@ def test_model_and_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys:
     given.write_bytes(b"read by load_checkpoint")
     torch.save(HandCheck().state_dict(), check)
     arguments = ["--checkpoint", str(given), "--check", str(check), "--data", "DexYCB s0", "--out", str(out)]
+    arguments += ["--precision", "fp16"]
     assert cli.main(["export", "kpt_fusion", *arguments]) == 0
     assert "joint_std is not calibrated" in capsys.readouterr().out
     card = out.with_suffix(".md").read_text()
@@ -38,6 +40,8 @@ def test_model_and_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys:
     for line in ("- source: KPFusion_Dexycb_s0.pth", "- data: DexYCB s0", "- joint_std: not calibrated", "- sha256: "):
         assert line in card
     assert "always 1" not in card  # the check tells
+    assert "- precision: fp16" in card
+    verify(out)  # the card is of the file as it was written last
 
 
 @pytest.mark.parametrize(

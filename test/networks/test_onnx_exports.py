@@ -33,7 +33,7 @@ BATCHED = ("kpt_fusion lite", "keypoint_transformer lite", "handformer2t lite")
 BATCH = 3
 
 Arrays = dict[str, np.ndarray]
-Case = tuple[Exported, Path, Arrays]
+Case = tuple[Exported, Path, Arrays, Any]
 
 
 def run(model: Any, inputs: Arrays) -> Arrays:
@@ -53,13 +53,14 @@ def arrays(network: Exported) -> Arrays:
 
 @pytest.fixture(scope="module", params=sorted(NETWORKS))
 def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Case:
-    """The network, its file and torch's answer."""
+    """The network, its file, torch's answer, and the file in half precision."""
     torch.manual_seed(0)
     network = NETWORKS[request.param]()
     path = network.write(tmp_path_factory.mktemp("onnx") / "network.onnx", 1)
     with torch.no_grad():
         expected = network.module(*network.inputs.values())
-    return network, path, {name: value.numpy() for name, value in zip(network.outputs, expected, strict=True)}
+    answer = {name: value.numpy() for name, value in zip(network.outputs, expected, strict=True)}
+    return network, path, answer, to_float16(folded(path))
 
 
 def gaps(got: Arrays, expected: Arrays) -> Arrays:
@@ -68,7 +69,7 @@ def gaps(got: Arrays, expected: Arrays) -> Arrays:
 
 
 def test_single_precision(case: Case) -> None:
-    network, path, expected = case
+    network, path, expected, _ = case
     model = onnx.load(str(path))
     assert violations(model) == []
     metadata = {item.key: item.value for item in model.metadata_props}
@@ -80,8 +81,7 @@ def test_single_precision(case: Case) -> None:
 
 def test_half_precision(case: Case) -> None:
     """Told by the twin that rounds as half precision does: this machine's ONNX Runtime takes the casts away."""
-    network, path, expected = case
-    half = to_float16(folded(path))
+    network, _, expected, half = case
     assert violations(half) == []
     types = {item.name: item.type.tensor_type.elem_type for item in half.graph.value_info}
     layers = [node for node in half.graph.node if node.op_type in ("Conv", "ConvTranspose", "Gemm")]
@@ -99,13 +99,12 @@ def test_half_precision(case: Case) -> None:
 
 def test_torch_engine(case: Case, tmp_path: Path) -> None:
     """The same file on the torch engine: the same numbers, and the half file in real half arithmetic."""
-    network, path, expected = case
+    network, path, expected, half = case
     given = arrays(network)
     for name, gap in gaps(TorchEngine(path).run(given), expected).items():
         assert gap <= FLOAT32 * (100 if name in PIXELS | LOOSE else 1), name
-    half = tmp_path / "half.onnx"
-    onnx.save(to_float16(folded(path)), str(half))
-    for name, gap in gaps(TorchEngine(half).run(given), expected).items():
+    onnx.save(half, str(tmp_path / "half.onnx"))
+    for name, gap in gaps(TorchEngine(tmp_path / "half.onnx").run(given), expected).items():
         if name not in LOOSE:
             assert gap <= UNTRAINED * (100 if name in PIXELS else 1), name
 
