@@ -1,9 +1,9 @@
 """Half precision written into the graph: every tensor's type stands in the file, no engine chooses one.
 
 TensorRT 11 knows no precision flags: a network computes in the types its file names ("strong typing"), and TensorRT 10
-does the same when it is asked to. The converters of onnxruntime.transformers and onnxconverter-common cast the inputs
-and every tensor between two float32 operators to half and back; a camera's matrix then loses millimetres. Here learned
-layers become half, and with them what lies between; everything that has touched a coordinate stays single.
+does the same when it is asked to. The converter of onnxruntime.transformers casts the graph's inputs to half and back
+before anything reads them; a camera's matrix is then no longer what it was. Here learned layers become half, and with
+them what lies between; everything that has touched a coordinate stays single.
 """
 
 from __future__ import annotations
