@@ -6,9 +6,9 @@ r"""Handformer2T's claims on synthetic hands: refinement, MMD, keypoint-guided f
     python -m benchmarks.handformer2t_claims --cost                             # Table 2 alone: needs no data
 
 Every row is what stands behind the same frozen encoder (that of `--weights`): the same scenes in the same order from
-the same seed, the same number of samples. Finished rows are kept under --out. Coarse and refined poses are the stages
-of one network. Cost: random weights, 256 px crops, one CPU thread; memory is what a batch of one more adds to a
-process, and the largest batch is what of it fits into 24 GB.
+the same seed, the same number of samples; "training" is the last stage on scenes learnt from. Finished rows are kept
+under --out. Coarse and refined poses are the stages of one network. Cost: random weights, 256 px crops, one CPU thread;
+memory is what a batch of one more adds to a process, and the largest batch is what of it fits into 24 GB.
 """
 
 from __future__ import annotations
@@ -62,9 +62,11 @@ def stage_table(results: Results) -> Table:
             if base is not None and key != BASE.key:
                 gap, error = _paired(found["errors"][-1], base["errors"][-1])
             errors = [float(np.nanmean(stage)) for stage in found["errors"]]
-            rows.append((row.title, seed, *errors, gap, error, round(found["seconds"]), PAPER.get(key, "–")))
-    columns = ("network", "seed", "coarse mm", "refined once", "twice", "against the first", "±", "CPU s", "paper")
-    return Table("Error from the hands' own wrists by stage", columns, tuple(rows), (0, 0, 2, 2, 2, 2, 2, 0, 0))
+            cost = (found["training"], round(found["seconds"]), PAPER.get(key, "–"))
+            rows.append((row.title, seed, *errors, gap, error, *cost))
+    columns = ("network", "seed", "coarse mm", "refined once", "twice", "against the first", "±", "training", "CPU s")
+    digits = (0, 0, 2, 2, 2, 2, 2, 2, 0, 0)
+    return Table("Error from the hands' own wrists by stage", (*columns, "paper"), tuple(rows), digits)
 
 
 def _paired(one: Any, other: Any) -> tuple[float, float]:
