@@ -135,6 +135,25 @@ def tokens(batch: Remembered, kind: Tokens, channels: tuple[int, ...], false_par
     return Tokenised(Keypoints(xy * used[..., None], used, used.long() * HAND, used * 255.0), features)
 
 
+def unseeing(training: Path, test: Path) -> dict[str, float]:
+    """Figures (mm) of the training's median pose and median translation, whatever is in the picture."""
+    known, asked = (np.load(folder / "points-000000" / "joints.npy").astype(np.float64) for folder in (training, test))
+    seen, there = (np.load(folder / "points-000000" / "joint_valid.npy").all(axis=2) for folder in (training, test))
+    errors = np.full(there.shape, np.nan)
+    for hand in range(2):
+        median = np.median((known[:, hand] - known[:, hand, :1])[seen[:, hand]], axis=0)
+        errors[:, hand] = 1e3 * np.linalg.norm(asked[:, hand] - asked[:, hand, :1] - median, axis=2).mean(axis=1)
+    both, some = there.all(axis=1), there.any(axis=1)
+    between = np.median((known[:, 1, 0] - known[:, 0, 0])[seen.all(axis=1)], axis=0)
+    apart = 1e3 * np.linalg.norm(asked[both, 1, 0] - asked[both, 0, 0] - between, axis=1)
+    return {
+        "single_mm": float(errors[some & ~both][there[some & ~both]].mean()),
+        "interacting_mm": float(errors[both].mean()),
+        "mpjpe_mm": float(errors[there].mean()),
+        "mrrpe_mm": float(apart.mean()),
+    }
+
+
 def digest(path: Path) -> str:
     """What names a trunk's own folder."""
     return hashlib.sha256(path.read_bytes()).hexdigest()[:8]

@@ -10,7 +10,7 @@ import torch
 from toy_scene_shards import write_toy_scenes
 
 from benchmarks.claims_bench import Bench, Budget
-from benchmarks.claims_points import FALSE, Remembered, remember, remembered, tokens
+from benchmarks.claims_points import FALSE, Remembered, remember, remembered, tokens, unseeing
 from benchmarks.claims_rows import GRID, NARROW, ROWS, SLOTS
 from benchmarks.keypoint_transformer_claims import injected_table, report, table
 from hand_pose_ros.networks.keypoint_transformer import KeypointTransformer, KeypointTransformerConfig
@@ -77,7 +77,10 @@ def test_rows_are_trained_once_and_tabulated(points: Path, tmp_path: Path) -> No
         other.result(chosen[0], 0)
     assert [row[0] for row in table("Table 1", results).rows] == [chosen[0].title, "DETR-style"]
     assert [row[0] for row in injected_table(results).rows] == [chosen[0].title, "angles"]
-    assert "angles" in report(results, {}).markdown()
+    nothing = unseeing(points, points)
+    assert 10 < nothing["single_mm"] < 200 and 10 < nothing["mrrpe_mm"] < 300
+    text = report(results, {}, nothing).markdown()
+    assert "angles" in text and "median pose" in text
 
 
 def test_rows_differ_in_what_they_claim() -> None:
