@@ -94,6 +94,7 @@ class InstantPipeline:
 
     needs_depth = True
     needs_color = False
+    inside = None
 
     def __init__(self, config: PipelineConfig) -> None:
         shape = HandModel.bundled(Side.RIGHT).forward(
