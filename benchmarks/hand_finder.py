@@ -25,10 +25,11 @@ from tqdm import tqdm
 
 from benchmarks.real_frames import load_cases
 from hand_pose_ros.cli.eval_synthetic import HELD_OUT_SEED, synthetic_frames
-from hand_pose_ros.config import PipelineConfig, build
+from hand_pose_ros.config import PipelineConfig
 from hand_pose_ros.evaluation.networks import open_finder
 from hand_pose_ros.evaluation.report import Report, Table
 from hand_pose_ros.geometry.camera import project
+from hand_pose_ros.options import build
 from hand_pose_ros.types import DoubleArray, Frame, HandDetection, Intrinsics
 
 # A finding this far (m, across the view) from a hand's centre is on the hand.

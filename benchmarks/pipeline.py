@@ -28,10 +28,11 @@ import cv2
 import numpy as np
 
 from benchmarks import peer
-from hand_pose_ros.config import PipelineConfig, build
+from hand_pose_ros.config import PipelineConfig
 from hand_pose_ros.engines.base import default_threads
 from hand_pose_ros.evaluation.recording import peak_memory_mb
 from hand_pose_ros.evaluation.report import Report, Table, facts
+from hand_pose_ros.options import build
 from hand_pose_ros.pipeline import timing
 from hand_pose_ros.pipeline.pipeline import Pipeline
 from hand_pose_ros.pipeline.timing import STAGES
@@ -161,9 +162,7 @@ def main() -> None:
         table = peer.comparison(measured.wall, measured.cpu, peer.judge(measured.seen, truths), other, truths)
         result = dataclasses.replace(result, tables=(*result.tables, table), notes=peer.NOTES)
     print(result.text())
-    if arguments.json is not None:
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        arguments.json.write_text(result.json(), encoding="utf-8")
+    result.write_json(arguments.json)
 
 
 if __name__ == "__main__":

@@ -21,12 +21,13 @@ import cv2
 import numpy as np
 
 from hand_pose_ros.cli.outputs import save_picture
-from hand_pose_ros.config import PipelineConfig, build
+from hand_pose_ros.config import PipelineConfig
 from hand_pose_ros.evaluation.anthropometry import bone_ranges
 from hand_pose_ros.evaluation.metrics import bone_lengths, joint_errors, procrustes_aligned, root_relative
 from hand_pose_ros.evaluation.report import Report, Table, facts
 from hand_pose_ros.geometry.camera import back_project, project
 from hand_pose_ros.hand_model.model import HandModel
+from hand_pose_ros.options import build
 from hand_pose_ros.pipeline.pipeline import Pipeline
 from hand_pose_ros.skeleton import BONES, JOINT_NAMES, Side
 from hand_pose_ros.sources.images import image_frame

@@ -8,7 +8,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from hand_pose_ros.config import NodeConfig, Option, options
+from hand_pose_ros.config import NodeConfig
+from hand_pose_ros.options import Option, options
 
 TARGET = Path(__file__).resolve().parents[1] / "docs" / "parameters.md"
 INTRODUCTION = """# Parameters

@@ -7,17 +7,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hand_pose_ros.config import (
-    ConfigError,
-    NodeConfig,
-    Option,
-    PipelineConfig,
-    build,
-    flatten,
-    options,
-    replace,
-    unnest,
-)
+from hand_pose_ros.config import NodeConfig, PipelineConfig
+from hand_pose_ros.options import ConfigError, Option, build, flatten, options, replace, unnest
 
 ALL = tuple(options(NodeConfig))
 

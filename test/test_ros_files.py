@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 from hand_pose_ros import __version__
-from hand_pose_ros.config import NodeConfig, TopicConfig, build, options, replace, unnest
+from hand_pose_ros.config import NodeConfig, TopicConfig
+from hand_pose_ros.options import build, options, replace, unnest
 
 ROOT = Path(__file__).resolve().parents[1]
 PARAMETER_FILES = sorted((ROOT / "config").glob("*.yaml"))

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from hand_pose_ros.cli.errors import UsageError
 from hand_pose_ros.cli.outputs import OverlayRecorder, output_folder, save_curves
 from hand_pose_ros.cli.settings import add_settings, settings
-from hand_pose_ros.config import NodeConfig, flatten
+from hand_pose_ros.config import NodeConfig
 from hand_pose_ros.evaluation.recording import (
     RecordingResult,
     evaluate_recording,
@@ -22,6 +22,7 @@ from hand_pose_ros.evaluation.recording import (
     summary_table,
 )
 from hand_pose_ros.evaluation.report import Table, facts
+from hand_pose_ros.options import flatten
 from hand_pose_ros.pipeline.hand_models import load_hand_models
 from hand_pose_ros.pipeline.pipeline import Pipeline
 from hand_pose_ros.skeleton import Side

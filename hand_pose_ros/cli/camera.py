@@ -14,8 +14,9 @@ import numpy as np
 
 from hand_pose_ros.cli.errors import UsageError
 from hand_pose_ros.cli.settings import add_option, add_settings, settings
-from hand_pose_ros.config import NodeConfig, options
+from hand_pose_ros.config import NodeConfig
 from hand_pose_ros.evaluation.report import facts
+from hand_pose_ros.options import options
 from hand_pose_ros.pipeline.hand_models import load_hand_models
 from hand_pose_ros.pipeline.pipeline import Pipeline
 from hand_pose_ros.sources.bag_writer import BagWriter

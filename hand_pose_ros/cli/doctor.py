@@ -15,9 +15,10 @@ from typing import Final
 from hand_pose_ros import __version__
 from hand_pose_ros.cli.errors import UsageError
 from hand_pose_ros.cli.settings import add_settings, settings
-from hand_pose_ros.config import ConfigError, NodeConfig
+from hand_pose_ros.config import NodeConfig
 from hand_pose_ros.engines.base import EngineError, warm_up
 from hand_pose_ros.engines.zoo import find_model
+from hand_pose_ros.options import ConfigError
 from hand_pose_ros.pipeline.pipeline import Pipeline
 from hand_pose_ros.sources.realsense import SILENCE_S, RealSense
 from hand_pose_ros.sources.realsense_sdk import CameraError

@@ -12,10 +12,11 @@ import numpy as np
 
 from hand_pose_ros.cli.errors import UsageError
 from hand_pose_ros.cli.settings import read_yaml
-from hand_pose_ros.config import NodeConfig, build
+from hand_pose_ros.config import NodeConfig
 from hand_pose_ros.engines.base import Array, Engine
 from hand_pose_ros.engines.factory import create_engine
 from hand_pose_ros.engines.zoo import find_model
+from hand_pose_ros.options import build
 
 _ACTIONS: Final = {
     "build": "build the engines and store them; what is stored already is only checked",

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from hand_pose_ros.cli.errors import UsageError, load
 from hand_pose_ros.cli.settings import add_settings, read_yaml, settings
-from hand_pose_ros.config import PipelineConfig, flatten, replace
+from hand_pose_ros.config import PipelineConfig
 from hand_pose_ros.datasets.base import DatasetError, HandDataset
 from hand_pose_ros.datasets.dexycb import DexYcb
 from hand_pose_ros.datasets.ho3d import NUM_VERTICES, Ho3d
@@ -27,6 +27,7 @@ from hand_pose_ros.evaluation.official_dexycb import write_results
 from hand_pose_ros.evaluation.paper_tables import dexycb_table, ho3d_table, mesh_table
 from hand_pose_ros.evaluation.report import Report, Table
 from hand_pose_ros.hand_model.model import HandModel
+from hand_pose_ros.options import flatten, replace
 from hand_pose_ros.pipeline.estimator import Estimator
 from hand_pose_ros.pipeline.hand_models import load_hand_models
 from hand_pose_ros.skeleton import Side

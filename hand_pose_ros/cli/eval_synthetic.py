@@ -13,7 +13,7 @@ from tqdm import tqdm
 from hand_pose_ros.cli.errors import UsageError, load
 from hand_pose_ros.cli.outputs import save_curves, save_picture, save_reliability
 from hand_pose_ros.cli.settings import add_settings, settings
-from hand_pose_ros.config import PipelineConfig, flatten
+from hand_pose_ros.config import PipelineConfig
 from hand_pose_ros.evaluation.accuracy import AccuracyMeter, LatencyMeter
 from hand_pose_ros.evaluation.detection import match_hands
 from hand_pose_ros.evaluation.known_side import KnownSideEstimator, KnownSideFinder
@@ -27,6 +27,7 @@ from hand_pose_ros.evaluation.tables import (
     latency_table,
     reliability_table,
 )
+from hand_pose_ros.options import flatten
 from hand_pose_ros.pipeline.pipeline import Pipeline
 from hand_pose_ros.types import Frame, Scene
 from hand_pose_ros.visualization.panel import compose

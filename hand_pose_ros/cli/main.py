@@ -72,10 +72,10 @@ def _module(command: str) -> ModuleType:
 
 def _user_errors() -> tuple[type[Exception], ...]:
     """Errors whose text already says what to do. Anything else is a fault of ours and keeps its traceback."""
-    from hand_pose_ros.config import ConfigError
     from hand_pose_ros.datasets.synthetic.renderer import RendererUnavailable
     from hand_pose_ros.engines.base import EngineError
     from hand_pose_ros.hand_model.mano_file import ModelFileError
+    from hand_pose_ros.options import ConfigError
     from hand_pose_ros.sources.errors import SourceError
     from hand_pose_ros.types import InvalidData
     from hand_pose_ros.visualization.video import VideoError

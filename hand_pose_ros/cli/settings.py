@@ -15,7 +15,8 @@ from typing import Any, Final
 import yaml
 
 from hand_pose_ros.cli.errors import UsageError
-from hand_pose_ros.config import ConfigError, NodeConfig, Option, build, options, unnest
+from hand_pose_ros.config import NodeConfig
+from hand_pose_ros.options import ConfigError, Option, build, options, unnest
 
 _PIPELINE: Final = "pipeline."
 # Dotted names cannot clash with other options of a command.

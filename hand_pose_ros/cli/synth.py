@@ -12,9 +12,9 @@ from tqdm import tqdm
 
 from hand_pose_ros.cli.errors import UsageError, load
 from hand_pose_ros.cli.settings import add_option
-from hand_pose_ros.config import build, options
 from hand_pose_ros.datasets.synthetic.shards import shard_sizes, write_shards
 from hand_pose_ros.datasets.synthetic.spec import SequenceConfig, SyntheticConfig
+from hand_pose_ros.options import build, options
 
 _DEST = "synthetic."
 

@@ -11,8 +11,8 @@ from typing import Any, Final
 from hand_pose_ros.cli.errors import UsageError, load
 from hand_pose_ros.cli.settings import add_option
 from hand_pose_ros.cli.train_hands import HAND_SIDES, HAND_TRUST, hand_sides, hand_trust
-from hand_pose_ros.config import build, options
 from hand_pose_ros.datasets.synthetic.spec import SyntheticConfig
+from hand_pose_ros.options import build, options
 
 KPT_FUSION: Final = "kpt_fusion"
 HANDFORMER2T: Final = "handformer2t"

@@ -15,9 +15,10 @@ from typing import Final, Protocol
 
 import numpy as np
 
-from hand_pose_ros.config import PipelineConfig, replace
+from hand_pose_ros.config import PipelineConfig
 from hand_pose_ros.datasets.base import HandSample
 from hand_pose_ros.geometry.camera import back_project
+from hand_pose_ros.options import replace
 from hand_pose_ros.pipeline.estimator import DroppedHand, Estimator, NetworkHand
 from hand_pose_ros.pipeline.pipeline import Finder, Pipeline
 from hand_pose_ros.pipeline.timing import StageTimer

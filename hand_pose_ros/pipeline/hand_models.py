@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from hand_pose_ros.config import ConfigError, PipelineConfig
+from hand_pose_ros.config import PipelineConfig
 from hand_pose_ros.hand_model.model import HandModel
+from hand_pose_ros.options import ConfigError
 from hand_pose_ros.skeleton import Side
 
 SUFFIXES: Final = (".npz", ".pkl")

@@ -9,10 +9,11 @@ from typing import Final
 
 import numpy as np
 
-from hand_pose_ros.config import ConfigError, ObjectConfig, PipelineConfig
+from hand_pose_ros.config import ObjectConfig, PipelineConfig
 from hand_pose_ros.geometry.camera import project
 from hand_pose_ros.geometry.mesh_file import MeshFileError, read_mesh_vertices
 from hand_pose_ros.geometry.symmetry import Axis, Symmetry
+from hand_pose_ros.options import ConfigError
 from hand_pose_ros.pipeline.scene_estimator import SceneLook
 from hand_pose_ros.types import DoubleArray, Frame, Intrinsics, InvalidData, ObjectEstimate
 

@@ -7,9 +7,10 @@ from typing import Final
 
 import numpy as np
 
-from hand_pose_ros.config import ConfigError, PipelineConfig
+from hand_pose_ros.config import PipelineConfig
 from hand_pose_ros.engines.base import Array
 from hand_pose_ros.geometry.scene_crop import Window, window_around
+from hand_pose_ros.options import ConfigError
 from hand_pose_ros.pipeline.estimator import Estimator
 from hand_pose_ros.pipeline.keypoint_transformer import KeypointTransformerNetwork
 from hand_pose_ros.pipeline.models import open_pose_model

@@ -24,8 +24,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from hand_pose_ros.config import ConfigError, PipelineConfig
+from hand_pose_ros.config import PipelineConfig
 from hand_pose_ros.geometry.camera import back_project, project
+from hand_pose_ros.options import ConfigError
 from hand_pose_ros.pipeline.finder import SPARE_CANDIDATES, suppress
 from hand_pose_ros.skeleton import Side
 from hand_pose_ros.types import BoundingBox, FloatArray, Frame, HandDetection, Intrinsics

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from typing import Final
 
 from hand_pose_ros import __version__
-from hand_pose_ros.config import ConfigError, PipelineConfig, flatten, options
+from hand_pose_ros.config import PipelineConfig
 from hand_pose_ros.engines.base import Engine
 from hand_pose_ros.engines.blas import single_threaded_blas
 from hand_pose_ros.engines.zoo import find_model
+from hand_pose_ros.options import ConfigError, flatten, options
 from hand_pose_ros.pipeline.assembly import joint_pixels, region_of_interest, valid_joints, wrist_of
 from hand_pose_ros.pipeline.estimator import DroppedHand, Estimator
 from hand_pose_ros.pipeline.finders import finder_file, open_finder

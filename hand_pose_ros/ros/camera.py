@@ -18,7 +18,8 @@ from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, Image
 from tf2_msgs.msg import TFMessage
 
-from hand_pose_ros.config import CameraConfig, ConfigError, TopicConfig
+from hand_pose_ros.config import CameraConfig, TopicConfig
+from hand_pose_ros.options import ConfigError
 from hand_pose_ros.ros.ending import until_shutdown
 from hand_pose_ros.ros.message_classes import make
 from hand_pose_ros.ros.outputs import LATCHED_QOS, OUTPUT_QOS

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from hand_pose_ros.config import ConfigError, NodeConfig
+from hand_pose_ros.config import NodeConfig
+from hand_pose_ros.options import ConfigError
 from hand_pose_ros.pipeline.inside import parse_joint
 from hand_pose_ros.pipeline.outside import parse_region
 from hand_pose_ros.pipeline.pipeline import Pipeline

@@ -18,7 +18,8 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from hand_pose_ros.config import ConfigError, SyncConfig, TopicConfig
+from hand_pose_ros.config import SyncConfig, TopicConfig
+from hand_pose_ros.options import ConfigError
 from hand_pose_ros.ros.received import COLOR, DEPTH, DepthSource, ReceivedFrame, Serialized
 from hand_pose_ros.ros.static_frames import StaticFrames
 from hand_pose_ros.sources.image_messages import is_rectified

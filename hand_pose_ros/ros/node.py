@@ -19,9 +19,10 @@ from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 
-from hand_pose_ros.config import ConfigError, NodeConfig, flatten
+from hand_pose_ros.config import NodeConfig
 from hand_pose_ros.engines.base import EngineError
 from hand_pose_ros.engines.progress import Listener, listening
+from hand_pose_ros.options import ConfigError, flatten
 from hand_pose_ros.pipeline.hand_models import load_hand_models
 from hand_pose_ros.pipeline.outside import HandBox
 from hand_pose_ros.pipeline.pipeline import Pipeline

@@ -14,9 +14,10 @@ from std_msgs.msg import Bool
 from tf2_msgs.msg import TFMessage
 from visualization_msgs.msg import MarkerArray
 
-from hand_pose_ros.config import ConfigError, PublishConfig
+from hand_pose_ros.config import PublishConfig
 from hand_pose_ros.hand_model.model import HandModel
 from hand_pose_ros.msg import HandArray, HandMeshArray, HandMeshTopology, ObjectPoseArray
+from hand_pose_ros.options import ConfigError
 from hand_pose_ros.pipeline.inside import InsideView, parse_joint
 from hand_pose_ros.ros.diagnostics import Once
 from hand_pose_ros.ros.message_classes import make

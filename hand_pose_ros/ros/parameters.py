@@ -14,7 +14,7 @@ from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValu
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from hand_pose_ros.config import ConfigError, Option, build, flatten, options, replace
+from hand_pose_ros.options import ConfigError, Option, build, flatten, options, replace
 
 T = TypeVar("T")
 

@@ -18,7 +18,7 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
 
-from hand_pose_ros.config import ConfigError, option
+from hand_pose_ros.options import ConfigError, option
 from hand_pose_ros.ros.ending import until_shutdown
 from hand_pose_ros.ros.message_classes import make, message_class
 from hand_pose_ros.ros.parameters import declare_config

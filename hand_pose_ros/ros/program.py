@@ -9,7 +9,7 @@ from typing import Final
 import rclpy
 from rclpy.executors import ExternalShutdownException
 
-from hand_pose_ros.config import ConfigError
+from hand_pose_ros.options import ConfigError
 from hand_pose_ros.ros.ending import leave_in_time, until_shutdown
 from hand_pose_ros.ros.node import NODE_NAME, HandPoseNode, StartError
 

@@ -10,8 +10,8 @@ from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.time import Time
 
-from hand_pose_ros.config import ConfigError
 from hand_pose_ros.geometry.wrist import quaternion_to_matrix, wrist_pose
+from hand_pose_ros.options import ConfigError
 from hand_pose_ros.ros.static_frames import NoTransform
 from hand_pose_ros.types import DoubleArray, HandEstimate, ObjectEstimate, Scene
 

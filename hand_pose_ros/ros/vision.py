@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from hand_pose_ros.config import ConfigError
+from hand_pose_ros.options import ConfigError
 from hand_pose_ros.ros.message_classes import message_class
 
 

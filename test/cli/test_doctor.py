@@ -14,8 +14,9 @@ from fake_tensorrt import FakeTensorRt
 
 from hand_pose_ros.cli import doctor
 from hand_pose_ros.cli import main as cli
-from hand_pose_ros.config import NodeConfig, replace
+from hand_pose_ros.config import NodeConfig
 from hand_pose_ros.engines.tensorrt_engine import TensorRtEngine
+from hand_pose_ros.options import replace
 from hand_pose_ros.sources.survey import Finding, Level
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from hand_pose_ros.cli.errors import UsageError
 from hand_pose_ros.cli.settings import add_settings, settings
-from hand_pose_ros.config import ConfigError, NodeConfig
+from hand_pose_ros.config import NodeConfig
+from hand_pose_ros.options import ConfigError
 
 
 def parse(*argv: str) -> NodeConfig:

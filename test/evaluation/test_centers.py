@@ -10,12 +10,13 @@ import pytest
 import toy_models
 from toy_scenes import CAMERA, Blob, toy_frame
 
-from hand_pose_ros.config import PipelineConfig, replace
+from hand_pose_ros.config import PipelineConfig
 from hand_pose_ros.datasets.base import HandSample, SampleKey
 from hand_pose_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
 from hand_pose_ros.evaluation.centers import FoundCenter, KnownCenter, given_center, true_center
 from hand_pose_ros.evaluation.networks import open_estimator, open_finder
 from hand_pose_ros.geometry.crop import mirror_points
+from hand_pose_ros.options import replace
 from hand_pose_ros.pipeline.estimator import KeypointFusionEstimator
 from hand_pose_ros.skeleton import Side
 from hand_pose_ros.types import BoundingBox

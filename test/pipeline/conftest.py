@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 import toy_models
 
-from hand_pose_ros.config import PipelineConfig, replace
+from hand_pose_ros.config import PipelineConfig
 from hand_pose_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
+from hand_pose_ros.options import replace
 from hand_pose_ros.pipeline.estimator import KeypointFusionEstimator
 from hand_pose_ros.pipeline.finder import HandFinder
 from hand_pose_ros.pipeline.pipeline import Pipeline

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from toy_models import toy_hand
 from toy_scenes import CAMERA, Blob, toy_frame
 
-from hand_pose_ros.config import PipelineConfig, replace
+from hand_pose_ros.config import PipelineConfig
 from hand_pose_ros.engines.base import EngineError
 from hand_pose_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
+from hand_pose_ros.options import replace
 from hand_pose_ros.pipeline.estimator import DroppedHand, KeypointFusionEstimator
 from hand_pose_ros.pipeline.timing import StageTimer
 from hand_pose_ros.skeleton import Side

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hand_pose_ros.config import ConfigError, PipelineConfig, replace
+from hand_pose_ros.config import PipelineConfig
+from hand_pose_ros.options import ConfigError, replace
 from hand_pose_ros.pipeline.held_objects import HeldObjects, parse_symmetry
 from hand_pose_ros.pipeline.scene_estimator import SceneLook
 from hand_pose_ros.pipeline.scene_network import SeenObject

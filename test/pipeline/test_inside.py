@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hand_pose_ros.config import ConfigError
 from hand_pose_ros.engines.base import TensorSpec
+from hand_pose_ros.options import ConfigError
 from hand_pose_ros.pipeline.inside import InsideView, joint_query, parse_joint
 from hand_pose_ros.skeleton import JOINT_NAMES, WRIST, Side
 from hand_pose_ros.types import Frame, Intrinsics, InvalidData

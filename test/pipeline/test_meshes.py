@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from toy_scenes import Blob, toy_frame
 
-from hand_pose_ros.config import ConfigError, PipelineConfig, replace
+from hand_pose_ros.config import PipelineConfig
 from hand_pose_ros.hand_model.model import HandModel
+from hand_pose_ros.options import ConfigError, replace
 from hand_pose_ros.pipeline.estimator import DroppedHand, NetworkHand
 from hand_pose_ros.pipeline.hand_models import load_hand_models
 from hand_pose_ros.pipeline.meshes import Meshes

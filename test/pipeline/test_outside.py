@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from toy_scenes import CAMERA, Blob, toy_frame
 
-from hand_pose_ros.config import ConfigError, PipelineConfig, replace
+from hand_pose_ros.config import PipelineConfig
 from hand_pose_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
 from hand_pose_ros.geometry.camera import project
+from hand_pose_ros.options import ConfigError, replace
 from hand_pose_ros.pipeline.estimator import KeypointFusionEstimator
 from hand_pose_ros.pipeline.finder import HandFinder
 from hand_pose_ros.pipeline.outside import HAND_SPAN, HandBox, OutsideFinder, box_of, cut, parse_region, region_pixels

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from toy_models import toy_hand
 from toy_scenes import CAMERA, Blob, toy_frame
 
-from hand_pose_ros.config import ConfigError, PipelineConfig, replace
+from hand_pose_ros.config import PipelineConfig
 from hand_pose_ros.engines.base import EngineError
+from hand_pose_ros.options import ConfigError, replace
 from hand_pose_ros.pipeline.pipeline import Pipeline
 from hand_pose_ros.pipeline.timing import STAGES
 from hand_pose_ros.skeleton import Side

@@ -8,8 +8,9 @@ import pytest
 from exact_hands import CAMERA, exact_hand, painted_depth
 from fake_scene_network import TruthfulFinder, TruthfulNetwork
 
-from hand_pose_ros.config import ConfigError, PipelineConfig, replace
+from hand_pose_ros.config import PipelineConfig
 from hand_pose_ros.geometry.camera import project
+from hand_pose_ros.options import ConfigError, replace
 from hand_pose_ros.pipeline.pipeline import Pipeline
 from hand_pose_ros.pipeline.scene_estimator import SceneEstimator
 from hand_pose_ros.skeleton import Side

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch")
 
-from hand_pose_ros.config import PipelineConfig, replace  # noqa: E402
+from hand_pose_ros.config import PipelineConfig  # noqa: E402
 from hand_pose_ros.engines.base import EngineError, TensorSpec  # noqa: E402
 from hand_pose_ros.geometry.scene_crop import Window  # noqa: E402
 from hand_pose_ros.hand_model.model import HandModel  # noqa: E402
@@ -23,6 +23,7 @@ from hand_pose_ros.networks.handformer2t.export import export_onnx as export_han
 from hand_pose_ros.networks.keypoint_transformer import KeypointTransformer  # noqa: E402
 from hand_pose_ros.networks.keypoint_transformer.config import KeypointTransformerConfig, PeakSettings  # noqa: E402
 from hand_pose_ros.networks.keypoint_transformer.export import export_onnx as export_transformer  # noqa: E402
+from hand_pose_ros.options import replace  # noqa: E402
 from hand_pose_ros.pipeline.estimator import KeypointFusionEstimator  # noqa: E402
 from hand_pose_ros.pipeline.handformer2t import Handformer2TNetwork  # noqa: E402
 from hand_pose_ros.pipeline.keypoint_transformer import KeypointTransformerNetwork  # noqa: E402

@@ -12,9 +12,10 @@ from fake_scene_network import BlankEngine
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from hand_pose_ros.config import PipelineConfig, replace
+from hand_pose_ros.config import PipelineConfig
 from hand_pose_ros.engines.base import Array
 from hand_pose_ros.geometry.scene_crop import Window
+from hand_pose_ros.options import replace
 from hand_pose_ros.pipeline.pipeline import Pipeline
 from hand_pose_ros.pipeline.scene_estimator import SceneEstimator
 from hand_pose_ros.pipeline.scene_network import HANDS, SeenHand, SeenObject, SeenScene

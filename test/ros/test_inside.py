@@ -17,8 +17,9 @@ needs_ros()
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image
 
-from hand_pose_ros.config import NodeConfig, build
+from hand_pose_ros.config import NodeConfig
 from hand_pose_ros.msg import HandArray
+from hand_pose_ros.options import build
 from hand_pose_ros.pipeline.inside import InsideView, parse_joint
 from hand_pose_ros.pipeline.pipeline import Pipeline
 from hand_pose_ros.ros.node import HandPoseNode

@@ -13,7 +13,8 @@ needs_ros()
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 
-from hand_pose_ros.config import ConfigError, NodeConfig, flatten, options
+from hand_pose_ros.config import NodeConfig
+from hand_pose_ros.options import ConfigError, flatten, options
 from hand_pose_ros.ros.node import HandPoseNode, StartError
 from hand_pose_ros.ros.parameters import descriptor
 

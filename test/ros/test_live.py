@@ -13,9 +13,10 @@ from ros_session import Ros, wait_for
 
 needs_ros()
 
-from hand_pose_ros.config import NodeConfig, build
+from hand_pose_ros.config import NodeConfig
 from hand_pose_ros.engines.zoo import known_models
 from hand_pose_ros.msg import HandArray, HandMeshArray, HandMeshTopology
+from hand_pose_ros.options import build
 from hand_pose_ros.pipeline.pipeline import Pipeline
 from hand_pose_ros.ros.inputs import BEST_EFFORT, RELIABLE
 from hand_pose_ros.ros.node import REPLACED, HandPoseNode

@@ -19,8 +19,9 @@ needs("pyrealsense2", remedy="pip install pyrealsense2; apt install libusb-1.0-0
 import pyrealsense2 as rs
 from software_camera import CAMERA, SoftwareCamera, intrinsics
 
-from hand_pose_ros.config import CameraConfig, replace
+from hand_pose_ros.config import CameraConfig
 from hand_pose_ros.geometry.camera import project
+from hand_pose_ros.options import replace
 from hand_pose_ros.sources import realsense
 from hand_pose_ros.sources.realsense import CameraAbout, RealSense, camera_frames
 from hand_pose_ros.sources.realsense_optics import intrinsics_from

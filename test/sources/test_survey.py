@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hand_pose_ros.config import NodeConfig, build
+from hand_pose_ros.config import NodeConfig
+from hand_pose_ros.options import build
 from hand_pose_ros.sources.survey import Level, StreamSeen, Survey, findings, rate_and_loss
 
 PERIOD_NS = 33_333_333

@@ -8,7 +8,7 @@ import os
 from collections.abc import Sequence
 from typing import Any, Final
 
-from hand_pose_ros.config import ConfigError
+from hand_pose_ros.options import ConfigError
 
 DEVICE_VARIABLE: Final = "HAND_POSE_EGL_DEVICE"
 # gl_Layer can be written by a vertex shader: many pictures are drawn with one call.

@@ -9,13 +9,13 @@ from typing import Final
 import cv2
 import numpy as np
 
-from hand_pose_ros.config import ConfigError
 from hand_pose_ros.datasets.synthetic.arms import bend_stub
 from hand_pose_ros.datasets.synthetic.placement import rotation_about
 from hand_pose_ros.datasets.synthetic.spec import HandTruth, Skin
 from hand_pose_ros.hand_model.anatomy import pose_from_angles
 from hand_pose_ros.hand_model.model import HandModel
 from hand_pose_ros.hand_model.pose_prior import KEY_POSES, clip_to_limits
+from hand_pose_ros.options import ConfigError
 from hand_pose_ros.skeleton import Side
 from hand_pose_ros.types import DoubleArray, FloatArray, ManoParameters
 

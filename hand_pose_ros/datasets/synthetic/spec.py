@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from hand_pose_ros.config import ConfigError, option
+from hand_pose_ros.options import ConfigError, option
 from hand_pose_ros.skeleton import Side
 from hand_pose_ros.types import ByteArray, FloatArray, Intrinsics, ManoParameters
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from hand_pose_ros.config import ConfigError
 from hand_pose_ros.datasets.synthetic import egl
 from hand_pose_ros.datasets.synthetic.egl import REQUIRED_EXTENSION, RendererUnavailable, create_context, device_order
+from hand_pose_ros.options import ConfigError
 
 GPU, SOFTWARE = "EGL_NV_device_cuda EGL_EXT_device_drm", "EGL_MESA_device_software"
 

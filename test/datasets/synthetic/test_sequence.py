@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hand_pose_ros.config import ConfigError
 from hand_pose_ros.datasets.synthetic.actors import INSTANTS, cast_of
 from hand_pose_ros.datasets.synthetic.motion import FOREARM, gesture_sequence
 from hand_pose_ros.datasets.synthetic.renderer import Renderer
@@ -13,6 +12,7 @@ from hand_pose_ros.datasets.synthetic.scene import models
 from hand_pose_ros.datasets.synthetic.sequence import generate_sequence
 from hand_pose_ros.datasets.synthetic.spec import SequenceConfig
 from hand_pose_ros.geometry.camera import project
+from hand_pose_ros.options import ConfigError
 from hand_pose_ros.skeleton import MCPS, WRIST, Side
 from hand_pose_ros.types import Frame, Scene
 
