@@ -193,9 +193,7 @@ def main(argv: list[str] | None = None) -> int:
     cv2.setNumThreads(1)
     result = report([item for case in CASES for item in measure(case, arguments.repeat)])
     print(result.text())
-    if arguments.json is not None:
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        arguments.json.write_text(result.json(), encoding="utf-8")
+    result.write_json(arguments.json)
     return 0
 
 

@@ -123,9 +123,7 @@ def main() -> None:
             tables.append(speed_table(options.speed or list(NETWORKS), options.repeats, Path(folder)))
     report = Report("Handformer2T", tuple(tables), {"torch": torch.__version__, "threads": 1})
     print(report.text())
-    if options.json is not None:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(report.json(), encoding="utf-8")
+    report.write_json(options.json)
 
 
 if __name__ == "__main__":

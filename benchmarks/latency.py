@@ -234,9 +234,7 @@ def main() -> None:
     data = {"threads": options.threads, "rounds": options.rounds, "torch": torch.__version__}
     result = Report("Latency", (table,), {**data, "engines here": list(available_engines())})
     print(result.text())
-    if options.json is not None:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(result.json(), encoding="utf-8")
+    result.write_json(options.json)
 
 
 if __name__ == "__main__":

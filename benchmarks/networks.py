@@ -165,9 +165,7 @@ def main() -> None:
         rows = [row for size in options.sizes for row in measured(size, options.repeats, options.onnx, Path(folder))]
     result = report(rows)
     print(result.text())
-    if options.json is not None:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(result.json(), encoding="utf-8")
+    result.write_json(options.json)
 
 
 if __name__ == "__main__":

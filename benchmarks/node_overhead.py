@@ -247,9 +247,7 @@ def main(argv: list[str] | None = None) -> int:
     costs += [measure(case.name, live_node, case, arguments.seconds) for case in CASES]
     result = report(costs)
     print(result.text())
-    if arguments.json is not None:
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        arguments.json.write_text(result.json(), encoding="utf-8")
+    result.write_json(arguments.json)
     return 0
 
 

@@ -156,9 +156,7 @@ def main() -> None:
         truths = measure(variants, islice(samples(options.samples, finder), options.count))
     result = report(variants, truths)
     print(result.text())
-    if options.json is not None:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(result.json(), encoding="utf-8")
+    result.write_json(options.json)
 
 
 if __name__ == "__main__":

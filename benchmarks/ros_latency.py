@@ -132,9 +132,7 @@ def main(argv: list[str] | None = None) -> int:
             cases.append(measure(f"{model}, {transport} images", node, *common, transport, arguments.seconds))
     result = report(cases, arguments)
     print(result.text())
-    if arguments.json is not None:
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        arguments.json.write_text(result.json(), encoding="utf-8")
+    result.write_json(arguments.json)
     return 0
 
 

@@ -85,3 +85,23 @@ def verify(path: Path) -> None:
             f"{path}: expected sha256 {stated.group(1)} as its card says, got {actual}; fetch the file anew, or "
             f"correct {card.name} if the weights were replaced on purpose"
         )
+
+
+def require_made_for(model: Path, path: Path, version: tuple[int, int], made_for: str, remedy: str) -> None:
+    """Refuse what lies beside a model and was learnt on another one.
+
+    Args:
+        model: the network's file.
+        path: what was learnt on it.
+        version: of the features it reads, as they are and as it states them.
+        made_for: sha256 of the network that it states.
+        remedy: ends the text.
+
+    Raises:
+        EngineError: another version, or another network.
+    """
+    wanted, got = version
+    if got != wanted:
+        raise EngineError(f"{path}: expected features of version {wanted}, got {got}; {remedy}")
+    if made_for != sha256(model):
+        raise EngineError(f"{path}: expected weights learnt on {model.name} as it is, got those of another; {remedy}")

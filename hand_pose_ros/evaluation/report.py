@@ -86,6 +86,12 @@ class Report:
         content = {"title": self.title, **_json_tree(self.data), "tables": tables, "notes": list(self.notes)}
         return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
+    def write_json(self, path: Path | None) -> None:
+        """Write `json` into a file, whose folder is made if need be; None writes nothing."""
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(self.json(), encoding="utf-8")
+
     def write(self, folder: Path, name: str) -> tuple[Path, Path]:
         """Write `<name>.json` and `<name>.md` into a folder, which is made if need be; returns their paths."""
         folder.mkdir(parents=True, exist_ok=True)

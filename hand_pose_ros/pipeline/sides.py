@@ -20,7 +20,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from hand_pose_ros.engines.base import EngineError
-from hand_pose_ros.engines.zoo import sha256, verify
+from hand_pose_ros.engines.zoo import require_made_for, sha256, verify
 from hand_pose_ros.geometry.crop import mirror_points
 from hand_pose_ros.pipeline.estimator import NetworkHand
 from hand_pose_ros.pipeline.side_features import PAIR_FEATURES, pair_features
@@ -145,12 +145,7 @@ def open_judge(model: Path) -> Judge:
         judge = SideJudge(sharpness=float(arrays.pop("sharpness")), **arrays)
     except (OSError, EOFError, BadZipFile, ValueError, KeyError, TypeError) as error:
         raise EngineError(f"{path}: expected weights that tell sides, got {error!r}; {remedy}") from error
-    if version != FEATURES_VERSION:
-        raise EngineError(f"{path}: expected features of version {FEATURES_VERSION}, got {version}; {remedy}")
-    if learnt_on != sha256(model):
-        raise EngineError(
-            f"{path}: expected weights learnt on the looks of {model.name} as it is, got those of another; {remedy}"
-        )
+    require_made_for(model, path, (FEATURES_VERSION, version), learnt_on, remedy)
     return judge
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from hand_pose_ros.engines.base import EngineError
-from hand_pose_ros.engines.zoo import sha256, verify
+from hand_pose_ros.engines.zoo import require_made_for, sha256, verify
 from hand_pose_ros.pipeline.estimator import NetworkHand
 from hand_pose_ros.types import InvalidData
 
@@ -114,10 +114,7 @@ def open_trust(model: Path, finder: Path | None) -> Trust:
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise EngineError(f"{path}: expected the weights of a trust in hands, got {error!r}; {remedy}") from error
-    if version != FEATURES_VERSION:
-        raise EngineError(f"{path}: expected features of version {FEATURES_VERSION}, got {version}; {remedy}")
-    if fitted_on != sha256(model):
-        raise EngineError(f"{path}: expected weights fitted on {model.name} as it is, got those of another; {remedy}")
+    require_made_for(model, path, (FEATURES_VERSION, version), fitted_on, remedy)
     return trust if finder is not None and found_by == sha256(finder) else trust.without_finder()
 
 
