@@ -13,7 +13,7 @@ from hand_pose_ros.config import PipelineConfig
 from hand_pose_ros.pipeline.estimator import NetworkHand
 from hand_pose_ros.skeleton import Side
 from hand_pose_ros.training.errors import TrainingError
-from hand_pose_ros.training.hand_trust import Places, _judged, collect_places, figures, fit_trust
+from hand_pose_ros.training.hand_trust import Places, _judged, area_under_roc, collect_places, figures, fit_trust
 from hand_pose_ros.types import FloatArray
 
 WEIGHTS, BIAS = np.array([1.5, 0.5, -2.0, 0.7]), -1.0
@@ -47,7 +47,7 @@ def test_the_card_says_what_is_kept_and_refused() -> None:
     chance = figures(Places(np.random.default_rng(2).normal(size=blind.features.shape), blind.right), (0.5,))
     assert float(good["area_under_roc"]) > 0.85
     assert 0.45 < float(chance["area_under_roc"]) < 0.55
-    assert set(good) == {"places", "area_under_roc", "at_0.5"}
+    assert set(good) == {"places", "area_under_roc", "area_under_roc_alone", "at_0.5"}
 
 
 @dataclass(frozen=True)
@@ -89,3 +89,10 @@ def test_the_command_does_not_learn_from_the_frames_that_measure_it(
     assert "kept for" in capsys.readouterr().err
     assert main(["train", "hand_trust", "--data", "elsewhere", "--out", str(tmp_path)]) == 2
     assert not list(tmp_path.iterdir())
+
+
+def test_area_under_roc_is_the_share_of_pairs_in_order() -> None:
+    values, right = np.array([1.0, 2.0, 2.0, 3.0, 5.0]), np.array([False, True, False, True, False])
+    pairs = [(a > b) + (a == b) / 2 for a in values[right] for b in values[~right]]
+    assert area_under_roc(values, right) == pytest.approx(np.mean(pairs))
+    assert area_under_roc(values, ~right) == pytest.approx(1 - np.mean(pairs))
