@@ -91,6 +91,11 @@ def _add_network(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="handformer2t: our variant, as shipped: joint maps under the coarse pose, hands ordered by place",
     )
+    network.add_argument(
+        "--maps-only",
+        action="store_true",
+        help="handformer2t --placed: learn encoder, decoder and maps alone, to begin another training as its --encoder",
+    )
     network.add_argument("--fusion", default="keypoint", choices=("keypoint", "dense"), help="default: keypoint")
 
 
@@ -145,8 +150,9 @@ def _add_course(parser: argparse.ArgumentParser) -> None:
     course.add_argument(
         "--encoder",
         type=Path,
-        metavar="FILE.pt",
-        help="networks of two hands: weights of kpt_fusion whose colour encoder theirs begins as",
+        metavar="FILE",
+        help="networks of two hands: weights of kpt_fusion whose colour encoder theirs begins as; handformer2t: or "
+        "weights or a checkpoint of handformer2t, of any crop, whose encoder, decoder and maps are taken",
     )
     course.add_argument("--resume", action="store_true", help="go on from the last checkpoint in --out")
     course.add_argument("--validate-every", type=int, default=500, help="steps between validations (default: 500)")
@@ -282,6 +288,7 @@ def _handformer2t(args: argparse.Namespace, started: float) -> Path:
         epochs=args.epochs,
         encoder=args.encoder,
         placed=args.placed,
+        maps_only=args.maps_only,
         network={} if args.stages is None else {"stages": args.stages},
     )
     path: Path = training.run_handformer2t(chosen, _settings(args, started, 0))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 import torch
 from torch import Tensor
 from torch.nn import functional
-
-from hand_pose_ros.networks.handformer2t.maps import STRIDE
 
 _SIGMA: Final = 0.75  # cells
 
@@ -18,8 +17,8 @@ def map_loss(logits: Tensor, uv: Tensor, valid: Tensor, crop: int) -> Tensor:
 
     Joints that are not valid (B, 2, 21), or not in the crop, do not count.
     """
-    cells = crop // STRIDE
-    place = (uv + 0.5) / STRIDE - 0.5
+    cells = math.isqrt(logits.shape[-1])
+    place = (uv + 0.5) * (cells / crop) - 0.5
     grid = torch.arange(cells, device=uv.device, dtype=uv.dtype)
     squared = (place[..., None] - grid).square() / (2 * _SIGMA**2)
     # Rows (y) first.

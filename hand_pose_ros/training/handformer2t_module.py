@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import torch
 from torch import Tensor, nn
@@ -21,10 +21,15 @@ from hand_pose_ros.training.handformer2t_losses import (
 )
 from hand_pose_ros.training.handformer2t_maps import map_loss
 from hand_pose_ros.training.handformer2t_order import by_place
+from hand_pose_ros.training.muon import Muon, hidden_convolutions
 from hand_pose_ros.training.optimisation import AveragedModule, Measured, Schedule
 from hand_pose_ros.training.scene_crops import SceneBatch
 
 RIGHT, LEFT = 0, 1
+# Of Muon, and of the rate: what AdamW likes for tokens is less than what convolutions, norms and maps take.
+_MOMENTUM: Final = 0.95
+_TOKEN_RATE: Final = 0.25
+_IMAGE_PARTS: Final = ("backbone.", "decoder.", "maps.")
 
 
 class Handformer2TModule(AveragedModule):
@@ -36,6 +41,7 @@ class Handformer2TModule(AveragedModule):
         losses: weights of the terms.
         compile_network: run through torch.compile.
         decay: of the averaged weights.
+        muon: Muon for convolutions in place of AdamW (`training.muon`).
     """
 
     monitor = "mpjpe_mm"
@@ -47,12 +53,14 @@ class Handformer2TModule(AveragedModule):
         losses: Handformer2TLossConfig | None = None,
         compile_network: bool = False,
         decay: float = 0.999,
+        muon: bool = False,
     ) -> None:
         super().__init__(Handformer2T(config), schedule, compile_network, decay)
         self.losses = Handformer2TLoss(config.stages, losses)
-        backbone = config.network_widths.backbone
+        self.muon = muon
+        channels = [config.network_widths.channels(level) for level in (2, 1, 0)]
         # A network with maps of its own needs none beside it.
-        self.maps = JointMaps(backbone[1:]) if self.losses.config.maps > 0 and not config.maps else None
+        self.maps = JointMaps(channels) if self.losses.config.maps > 0 and not config.maps else None
 
     @property
     def crop(self) -> int:
@@ -60,22 +68,37 @@ class Handformer2TModule(AveragedModule):
         return cast(Handformer2T, self.network).config.network_widths.crop
 
     def heavy_parts(self) -> Sequence[nn.Module]:
-        """The encoder and maps; tokens, poses and losses stay in float32."""
+        """Encoder, decoder and maps; tokens, poses and losses stay in float32."""
         network = cast(Handformer2T, self.network)
         maps = self.maps if network.maps is None else network.maps.maps
-        return [network.backbone] if maps is None else [network.backbone, maps]
+        return [part for part in (network.backbone, network.decoder, maps) if part is not None]
 
     def configuration(self) -> dict[str, Any]:
         """The fields of `Handformer2TConfig`."""
         return dataclasses.asdict(cast(Handformer2T, self.network).config)
 
     def optimizer(self) -> torch.optim.Optimizer:
-        """AdamW over network and flows; norms, biases and flows are not decayed."""
-        optimizer = super().optimizer()
+        """AdamW over network and flows; norms, biases and flows are not decayed. With `muon`: see `_with_muon`."""
+        optimizer = self._with_muon() if self.muon else super().optimizer()
         beside = [*self.losses.parameters(), *(self.maps.parameters() if self.maps is not None else ())]
         if beside:
             optimizer.add_param_group({"params": beside, "weight_decay": 0.0})
         return optimizer
+
+    def _with_muon(self) -> torch.optim.Optimizer:
+        """Muon for the convolutions of encoder and decoder, AdamW for what remains."""
+        network, decay = cast(Handformer2T, self.network), self.schedule.weight_decay
+        hidden = hidden_convolutions(part for part in (network.backbone, network.decoder) if part is not None)
+        taken = {id(weight) for weight in hidden}
+        rest = [(name, weight) for name, weight in network.named_parameters() if id(weight) not in taken]
+        tokens = [weight for name, weight in rest if not name.startswith(_IMAGE_PARTS)]
+        groups: list[dict[str, Any]] = [
+            {"params": hidden, "weight_decay": decay, "momentum": _MOMENTUM},
+            {"params": [weight for name, weight in rest if name.startswith(_IMAGE_PARTS)], "weight_decay": 0.0},
+            {"params": [w for w in tokens if w.ndim > 1], "weight_decay": decay, "rate": _TOKEN_RATE},
+            {"params": [w for w in tokens if w.ndim <= 1], "weight_decay": 0.0, "rate": _TOKEN_RATE},
+        ]
+        return Muon(groups, self.schedule.learning_rate)
 
     def loss(self, batch: SceneBatch) -> dict[str, Tensor]:
         """All terms."""

@@ -19,6 +19,7 @@ from hand_pose_ros.training.encoder_start import begin_encoder
 from hand_pose_ros.training.errors import TrainingError
 from hand_pose_ros.training.fabric import share_of
 from hand_pose_ros.training.handformer2t_losses import Handformer2TLossConfig
+from hand_pose_ros.training.handformer2t_maps_module import MapsModule, begin_maps
 from hand_pose_ros.training.handformer2t_module import Handformer2TModule
 from hand_pose_ros.training.length import steps_in_all
 from hand_pose_ros.training.optimisation import Schedule
@@ -44,6 +45,7 @@ class HandsPlan:
         weight_decay: of matrices.
         average: decay of the averaged weights; 0: the weights themselves.
         epochs: passes over the data; None: as many samples as are asked for.
+        muon: `training.muon` for convolutions in place of AdamW.
         losses, training, validation: weights of the losses, and how crops are varied.
     """
 
@@ -57,6 +59,7 @@ class HandsPlan:
     losses: Handformer2TLossConfig
     training: SceneAugmentation
     validation: SceneAugmentation = field(default=VALIDATION)
+    muon: bool = False
 
 
 PLANS: Final[Mapping[str, HandsPlan]] = {
@@ -89,6 +92,12 @@ PLANS: Final[Mapping[str, HandsPlan]] = {
 
 # What learns faster by far where compute is short (docs/handformer2t.md).
 PLACED: Final[Mapping[str, Any]] = {"maps": True, "order": "place", "delta": True, "patch_channels": "learned"}
+_PLACED_WIDTHS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "lite": {"backbone": (32, 64, 112, 160), "stem": 24, "decoder": (96, 64, 48)},
+    "r34": {"decoder": (256, 128, 96)},
+    "r50": {"decoder": (512, 256, 128)},
+}
+_PLACED_PLAN: Final = dataclasses.replace(PLANS["ours"], batch_size=128, learning_rate=4e-3, muon=True, average=0.997)
 
 
 @dataclass(frozen=True)
@@ -103,8 +112,10 @@ class Handformer2TOptions:
         batch_size, learning_rate: None: the recipe's. The batch is shared out among the processes.
         samples, steps, epochs: length of the training, the first that is given; none: the recipe's epochs, or 1,000,000
             samples.
-        encoder: weights of Keypoint-Fusion whose colour encoder the encoder begins as (`encoder_start`); None: random.
-        placed: our variant of the network, `PLACED`.
+        encoder: weights of Keypoint-Fusion whose colour encoder the encoder begins as (`encoder_start`), or of a
+            Handformer2T of any crop, or its checkpoint, whose encoder, decoder and maps are taken; None: random.
+        placed: our variant of the network, `PLACED`, which in the recipe "ours" learns by Muon.
+        maps_only: only encoder, decoder and maps learn (`MapsModule`): cheap at a small crop, and to begin with.
         network: other fields of `Handformer2TConfig`.
     """
 
@@ -119,6 +130,7 @@ class Handformer2TOptions:
     epochs: int | None = None
     encoder: Path | None = None
     placed: bool = False
+    maps_only: bool = False
     network: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -131,6 +143,7 @@ def network_config(options: Handformer2TOptions) -> Handformer2TConfig:
     if options.size not in PRESETS:
         raise TrainingError(f"size: expected one of {', '.join(PRESETS)}, got {options.size!r}")
     widths = PRESETS[cast(Size, options.size)]
+    widths = dataclasses.replace(widths, **_PLACED_WIDTHS[options.size]) if options.placed else widths
     widths = widths if options.crop is None else dataclasses.replace(widths, crop=options.crop)
     chosen = {"size": options.size, "widths": widths, "presence": True, "relative_depth": True}
     return _config({**chosen, **(PLACED if options.placed else {}), **options.network})
@@ -188,9 +201,7 @@ def run_handformer2t(options: Handformer2TOptions, settings: RunSettings) -> Pat
     Raises:
         TrainingError: what is asked for cannot be trained; the text says why.
     """
-    if options.recipe not in PLANS:
-        raise TrainingError(f"recipe: expected one of {', '.join(PLANS)}, got {options.recipe!r}")
-    chosen, config = PLANS[options.recipe], network_config(options)
+    chosen, config = _plan(options), network_config(options)
     size = options.batch_size or chosen.batch_size
     sources = open_sources(options.data, share_of(size), settings.seed)
     steps = steps_in_all(
@@ -198,7 +209,8 @@ def run_handformer2t(options: Handformer2TOptions, settings: RunSettings) -> Pat
     )
     rate = chosen.learning_rate if options.learning_rate is None else options.learning_rate
     schedule = Schedule(steps, rate, chosen.weight_decay, falls=chosen.falls, fall=chosen.fall)
-    module = Handformer2TModule(config, schedule, chosen.losses, decay=chosen.average)
+    kind = MapsModule if options.maps_only else Handformer2TModule
+    module = kind(config, schedule, chosen.losses, decay=chosen.average, muon=chosen.muon)
     if options.encoder is not None and not (settings.resume and (settings.out / checkpoints.LAST).exists()):
         _begin(module, options.encoder, sources.validation)
     data = Data(
@@ -211,10 +223,26 @@ def run_handformer2t(options: Handformer2TOptions, settings: RunSettings) -> Pat
     return train(module, data, dataclasses.replace(settings, steps=steps))
 
 
+def _plan(options: Handformer2TOptions) -> HandsPlan:
+    if options.recipe not in PLANS:
+        raise TrainingError(f"recipe: expected one of {', '.join(PLANS)}, got {options.recipe!r}")
+    if options.maps_only and not options.placed:
+        raise TrainingError("maps_only: only a network with maps of its own can learn them alone; ask for placed too")
+    return _PLACED_PLAN if options.placed and options.recipe == "ours" else PLANS[options.recipe]
+
+
 def _begin(module: Handformer2TModule, weights: Path, scenes: BatchSource) -> None:
     network = cast(Handformer2T, module.network)
+    if weights.suffix == ".ckpt":
+        begin_maps(network, trained(weights).state_dict())
+        module.start_from(network.state_dict())
+        return
+    learnt = torch.load(weights, map_location="cpu", weights_only=True)
+    if "backbone.conv1.weight" in learnt:
+        begin_maps(network, learnt)
+        module.start_from(network.state_dict())
+        return
     _, raw = next(scenes.batches())
     pictures = assembled(VALIDATION, module.crop)(raw, np.random.default_rng(0)).rgb
-    learnt = torch.load(weights, map_location="cpu", weights_only=True)
     begin_encoder(network.backbone, learnt, network.mean, network.deviation, pictures)
     module.start_from(network.state_dict())

@@ -163,10 +163,45 @@ def test_our_variant_is_trained_and_read_back(folders: tuple[Path, Path], tmp_pa
     assert values["presence"][1] == 16 and np.isfinite([value for value, _ in values.values()]).all()
 
 
+def test_maps_learn_alone_and_begin_another_training_at_another_crop(
+    folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    widths = {"widths": dataclasses.replace(NARROW, decoder=(12, 8, 8))}
+    first = run_handformer2t(options(folders, placed=True, maps_only=True, network=widths), settings(tmp_path / "maps"))
+    learnt = trained(first).state_dict()
+    larger = {"widths": dataclasses.replace(widths["widths"], crop=96, lengths=(32, 64, 200))}
+    begun = options(folders, placed=True, network=larger, encoder=first, learning_rate=1e-9)
+    network = trained(run_handformer2t(begun, settings(tmp_path / "run")))
+    assert network.config.network_widths.crop == 96
+    for name, value in network.state_dict().items():
+        if name.startswith(("backbone.", "decoder.", "maps.")) and name.endswith(("weight", "bias")):
+            torch.testing.assert_close(value, learnt[name], rtol=0, atol=1e-6)
+    torch.save(network.state_dict(), tmp_path / "a.pt")
+    other = options(folders, placed=True, network={"widths": NARROW}, encoder=tmp_path / "a.pt")
+    with pytest.raises(TrainingError, match="decoder"):
+        run_handformer2t(other, settings(tmp_path / "other"))
+
+
+def test_maps_alone_leave_tokens_as_they_are(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    chosen = options(folders, placed=True, maps_only=True)
+    states = []
+    for steps in (1, 3):
+        path = run_handformer2t(
+            dataclasses.replace(chosen, steps=steps), settings(tmp_path / "run", resume=True, validate_every=1)
+        )
+        states.append(checkpoints.read(path)["state_dict"])
+    changed = {name for name in states[0] if not torch.equal(states[0][name], states[1][name])}
+    assert not any("coarse" in name or "refiners" in name for name in changed)
+    assert any(name.startswith("network.maps") for name in changed)
+    log = (tmp_path / "run" / "log.csv").read_text(encoding="utf-8")
+    assert "val/error_px" in log and "val/side" in log
+
+
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
         ({"size": "r18"}, "size"),
+        ({"maps_only": True}, "placed"),
         ({"recipe": "authors"}, "recipe"),
         ({"crop": 100, "network": {}}, "32"),
         ({"network": {"stages": 9}}, "stages"),

@@ -34,6 +34,8 @@ class Widths:
         whole_channels: how many whole channels are flattened into it.
         patch_channels: channels in which the patches of levels 2, 3, ... are read.
         crop: side of the square crop in pixels.
+        decoder: channels at strides 16, 8, 4 of a `MapDecoder` whose maps are read in place of the encoder's (ours);
+            None: without.
     """
 
     backbone: tuple[int, int, int, int]
@@ -46,6 +48,7 @@ class Widths:
     whole_channels: tuple[int, ...]
     patch_channels: tuple[int, ...]
     crop: int = 256
+    decoder: tuple[int, int, int] | None = None
 
     def cells(self, level: int) -> int:
         """Side of a level's map (level 0 is the deepest)."""
@@ -53,7 +56,7 @@ class Widths:
 
     def channels(self, level: int) -> int:
         """Channels of a level's map."""
-        return self.backbone[3 - level]
+        return self.backbone[3 - level] if self.decoder is None or level == 0 else self.decoder[level - 1]
 
 
 def _published(backbone: tuple[int, int, int, int], bottleneck: bool) -> Widths:

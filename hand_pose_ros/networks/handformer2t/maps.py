@@ -16,8 +16,9 @@ from torch.nn import functional
 from hand_pose_ros.networks.handformer2t.config import HANDS
 from hand_pose_ros.skeleton import MCPS, NUM_JOINTS, WRIST
 
-# Of the crop's pixels per cell; the maps are those of the encoder's second group.
+# Of the crop's pixels per cell: of maps of the encoder's second group, and of those of a decoder.
 STRIDE: Final = 8
+DECODED_STRIDE: Final = 4
 _WIDTH: Final = 64
 
 
@@ -45,6 +46,26 @@ class JointMaps(nn.Module):
         return maps.reshape(maps.shape[0], maps.shape[1], maps.shape[2] * maps.shape[3])
 
 
+class DecodedMaps(nn.Module):
+    """Maps (B, count, h * w) from a decoder's finest map: it has seen the deeper ones.
+
+    Args:
+        channels: of that map.
+        count: of the maps.
+    """
+
+    def __init__(self, channels: int, count: int) -> None:
+        super().__init__()
+        self.output = nn.Conv2d(channels, count, 1)
+        # All cells alike at first.
+        nn.init.normal_(self.output.weight, std=0.01)
+
+    def forward(self, levels: Sequence[Tensor]) -> Tensor:
+        """levels: that map alone, stride 4."""
+        maps: Tensor = self.output(levels[0])
+        return maps.reshape(maps.shape[0], maps.shape[1], maps.shape[2] * maps.shape[3])
+
+
 def by_joint(maps: Tensor) -> Tensor:
     """Maps (B, 42, n), one for each joint of each hand, as (B, 2, 21, n)."""
     return maps.reshape(maps.shape[0], HANDS, NUM_JOINTS, maps.shape[2])
@@ -66,7 +87,7 @@ class MapPose(nn.Module):
     in mirror images; with the turn of the joints found it gives the side, which tokens alone did not learn.
 
     Args:
-        channels: of the encoder's maps of strides 8, 16, 32.
+        channels: of the encoder's maps of strides 8, 16, 32, or of a decoder's one of stride 4.
         cells: side of the first of them.
     """
 
@@ -74,13 +95,14 @@ class MapPose(nn.Module):
 
     def __init__(self, channels: Sequence[int], cells: int) -> None:
         super().__init__()
-        self.maps = JointMaps(channels, (2 * HANDS + 1) * NUM_JOINTS)
+        count = (2 * HANDS + 1) * NUM_JOINTS
+        self.maps: nn.Module = DecodedMaps(channels[0], count) if len(channels) == 1 else JointMaps(channels, count)
         middle = (torch.arange(cells) + 0.5) / cells - 0.5
         rows, columns = torch.meshgrid(middle, middle, indexing="ij")
         self.register_buffer("centres", torch.stack((columns.flatten(), rows.flatten()), dim=1), persistent=False)
 
     def forward(self, levels: Sequence[Tensor]) -> MapPrediction:
-        """levels: strides 8, 16, 32."""
+        """levels: strides 8, 16, 32, or 4 alone."""
         joints = HANDS * NUM_JOINTS
         places, depths, palms = self.maps(levels).split((joints, joints, NUM_JOINTS), dim=1)
         logits, depths = by_joint(places), by_joint(depths)

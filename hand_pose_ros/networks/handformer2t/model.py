@@ -7,11 +7,12 @@ from typing import Final, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from hand_pose_ros.networks.backbones.decoder import MapDecoder
 from hand_pose_ros.networks.backbones.resnet import ResNetEncoder
 from hand_pose_ros.networks.handformer2t.config import HANDS, PATCH, SCALE_FLOOR, Handformer2TConfig
 from hand_pose_ros.networks.handformer2t.features import LevelFeatures, RandomChannels, keypoint_patches
 from hand_pose_ros.networks.handformer2t.layers import Attention, TokenLinear, TokenMLP
-from hand_pose_ros.networks.handformer2t.maps import STRIDE, MapPose, turn
+from hand_pose_ros.networks.handformer2t.maps import DECODED_STRIDE, STRIDE, MapPose, MapPrediction, turn
 from hand_pose_ros.networks.handformer2t.output import Handformer2TOutput
 from hand_pose_ros.skeleton import NUM_JOINTS
 
@@ -175,10 +176,11 @@ class Handformer2T(nn.Module):
         self.backbone = ResNetEncoder(
             3, widths.backbone, widths.blocks, widths.stem_kernel, widths.stem, widths.bottleneck
         )
-        for module in self.backbone.modules():
+        self.decoder = None if widths.decoder is None else MapDecoder(widths.backbone, widths.decoder)
+        for module in (*self.backbone.modules(), *(() if self.decoder is None else self.decoder.modules())):
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-        self.maps = MapPose(widths.backbone[1:], widths.crop // STRIDE) if config.maps else None
+        self.maps = _map_pose(config) if config.maps else None
         self.coarse = CoarsePredictor(config, layout)
         self.refiners = nn.ModuleList(Refiner(config, layout, level) for level in range(1, config.stages))
         self.presence = TokenLinear(HANDS, config.channels, 1) if config.presence else None
@@ -202,19 +204,27 @@ class Handformer2T(nn.Module):
         return self.read(self.levels(image))
 
     def levels(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """The encoder's maps of strides 4, 8, 16 and 32. Raises `ValueError`, see `forward`."""
+        """Maps of strides 4, 8, 16 and 32, the encoder's, or but for the last the decoder's. Raises `ValueError`, see
+        `forward`."""
         self._check_size(image)
         levels: tuple[Tensor, Tensor, Tensor, Tensor] = self.backbone((image - self.mean) / self.deviation)
-        return levels
+        return levels if self.decoder is None else (*self.decoder(*levels), levels[3])
+
+    def expect(self, levels: tuple[Tensor, Tensor, Tensor, Tensor]) -> MapPrediction | None:
+        """What the maps of `levels` expect; None without `config.maps`."""
+        if self.maps is None:
+            return None
+        expected: MapPrediction = self.maps(levels[1:] if self.decoder is None else levels[:1])
+        return expected
 
     def read(self, levels: tuple[Tensor, Tensor, Tensor, Tensor]) -> Handformer2TOutput:
-        """Both hands from the encoder's maps."""
-        maps = None if self.maps is None else self.maps(levels[1:])
+        """Both hands from `levels`."""
+        maps = self.expect(levels)
         stages: list[Prediction] = [self.coarse(levels[3], None if maps is None else maps.pose)]
         for index, refiner in enumerate(self.refiners, start=1):
             stages.append(refiner(levels[3 - index], stages[-1].pose))
         presence, relative_depth, side = self._hands(stages[-1].tokens)
-        if side is not None and maps is not None:
+        if side is not None and maps is not None and self.facing_gain is not None:
             side = side + self.facing_gain * maps.facing * turn(stages[-1].pose.detach())
         return Handformer2TOutput(
             poses=torch.stack([stage.pose for stage in stages]),
@@ -240,3 +250,10 @@ class Handformer2T(nn.Module):
         # While it is exported sizes are tensors, and the example's are right.
         if not torch.onnx.is_in_onnx_export() and tuple(image.shape[1:]) != (3, side, side):
             raise ValueError(f"image: expected (B, 3, {side}, {side}), got {tuple(image.shape)}; crop it to that size")
+
+
+def _map_pose(config: Handformer2TConfig) -> MapPose:
+    widths = config.network_widths
+    if widths.decoder is None:
+        return MapPose(widths.backbone[1:], widths.crop // STRIDE)
+    return MapPose(widths.decoder[2:], widths.crop // DECODED_STRIDE)

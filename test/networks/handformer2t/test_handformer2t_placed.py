@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 torch.set_num_threads(1)
 
-from handformer2t_toys import tiny  # noqa: E402
+from handformer2t_toys import TINY_WIDTHS, tiny  # noqa: E402
 
 from hand_pose_ros.networks.handformer2t import Handformer2T, Handformer2TConfig, Handformer2TOutput  # noqa: E402
 from hand_pose_ros.networks.handformer2t.decode import by_side  # noqa: E402
-from hand_pose_ros.networks.handformer2t.maps import STRIDE, MapPose, turn  # noqa: E402
+from hand_pose_ros.networks.handformer2t.export import DeployedHandformer2T, export_onnx, output_names  # noqa: E402
+from hand_pose_ros.networks.handformer2t.maps import DECODED_STRIDE, STRIDE, MapPose, turn  # noqa: E402
 
 CROP, SURE = 64, 20.0
+DECODED = dataclasses.replace(TINY_WIDTHS, decoder=(12, 10, 6), whole_channels=(2, 1, 1, 0))
 
 
 def answer(sides: tuple[float, float], presence: tuple[float, float] = (SURE, SURE)) -> Handformer2TOutput:
@@ -88,6 +93,34 @@ def test_the_coarse_pose_begins_at_the_maps() -> None:
     assert output.map_pose is not None and output.side_logits is not None and output.side_logits.shape == (2, 2)
     # The heads begin near zero.
     assert (output.poses[0] - output.map_pose).abs().max() < 0.05
+
+
+@pytest.mark.parametrize("stages", [1, 3, 4])
+def test_with_a_decoder_maps_are_finer_and_refiners_read_it(stages: int) -> None:
+    torch.manual_seed(0)
+    network = Handformer2T(tiny(maps=True, presence=True, order="place", widths=DECODED, stages=stages)).eval()
+    with torch.no_grad():
+        levels = network.levels(torch.rand(2, 3, CROP, CROP))
+        output = network.read(levels)
+    assert [tuple(level.shape[1:]) for level in levels] == [(6, 16, 16), (10, 8, 8), (12, 4, 4), (16, 2, 2)]
+    assert output.map_logits is not None and output.map_logits.shape[-1] == (CROP // DECODED_STRIDE) ** 2
+    assert len(output.poses) == stages
+
+
+def test_the_decoders_graph_is_the_network(tmp_path: Path) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    torch.manual_seed(0)
+    network = Handformer2T(
+        tiny(maps=True, presence=True, order="place", delta=True, relative_depth=True, widths=DECODED)
+    )
+    crop = torch.randint(0, 255, (1, CROP, CROP, 3), dtype=torch.uint8)
+    path = export_onnx(network, tmp_path / "a.onnx", {})
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    with torch.no_grad():
+        expected = DeployedHandformer2T(network)(crop)
+    found = session.run(list(output_names(network)), {"rgb": crop.numpy()})
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a, b.numpy(), rtol=1e-4, atol=1e-4)
 
 
 def test_an_order_by_place_needs_presence() -> None:
