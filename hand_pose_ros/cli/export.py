@@ -23,7 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"{NAMES} (a .ckpt of `hand_pose train`, or the authors' file); without --checkpoint the name or file of "
         "a model that there is",
     )
-    parser.add_argument("--checkpoint", type=Path, help="written by `hand_pose train`, or by the authors")
+    parser.add_argument(
+        "--checkpoint", type=Path, help="of `hand_pose train`, weights alone (models/weights), or the authors' file"
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.onnx", help="the model; its card goes beside")
     parser.add_argument(
         "--validation",

@@ -19,6 +19,7 @@ from hand_pose_ros.training.optimisation import AveragedModule
 LAST: Final = "last.ckpt"
 BEST: Final = "best.ckpt"
 CheckpointState = dict[str, Any]
+_NAMED: Final = 3  # entries of a foreign file that an error names
 
 
 class CheckpointError(TrainingError):
@@ -47,7 +48,11 @@ def read(path: Path) -> CheckpointState:
     state: CheckpointState = torch.load(path, map_location="cpu", weights_only=True)
     missing = {"state_dict", "global_step"} - set(state)
     if missing:
-        raise CheckpointError(f"{path}: expected a checkpoint of `hand_pose train`, got {', '.join(state)}")
+        names = [str(name) for name in state]
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        raise CheckpointError(
+            f"{path}: expected a checkpoint of `hand_pose train`, got {', '.join(names[:_NAMED])}{more}"
+        )
     return state
 
 
@@ -79,14 +84,21 @@ def load_weights(module: AveragedModule, path: Path) -> None:
         raise CheckpointError(f"{path}: expected the weights of this network; {error}") from error
 
 
-def load_averaged(module: AveragedModule, checkpoint: Path) -> torch.nn.Module:
-    """The averaged network of a checkpoint.
+def load_averaged(module: AveragedModule, path: Path) -> torch.nn.Module:
+    """The averaged network of a checkpoint, or the network of weights alone (`save_weights`).
 
     Raises:
-        CheckpointError: the checkpoint is of another network; the text lists what differs.
+        CheckpointError: no file, or it is of another network; the text lists what differs.
     """
-    load_module(module, read(checkpoint), checkpoint)
+    if path.is_file() and _are_weights(torch.load(path, map_location="cpu", weights_only=True)):
+        load_weights(module, path)
+    else:
+        load_module(module, read(path), path)
     return module.average.network
+
+
+def _are_weights(content: Any) -> bool:
+    return isinstance(content, dict) and bool(content) and all(isinstance(v, torch.Tensor) for v in content.values())
 
 
 def save_weights(network: torch.nn.Module, path: Path) -> None:

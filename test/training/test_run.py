@@ -160,6 +160,9 @@ def test_another_network_s_checkpoint_is_refused(shards: Path, tmp_path: Path) -
     torch.save({"weights": 1}, tmp_path / "other.ckpt")
     with pytest.raises(CheckpointError, match="expected a checkpoint of `hand_pose train`"):
         read(tmp_path / "other.ckpt")
+    torch.save({str(name): name for name in range(600)}, tmp_path / "other.ckpt")
+    with pytest.raises(CheckpointError, match=r"got 0, 1, 2 and 597 more$"):
+        read(tmp_path / "other.ckpt")
 
 
 def test_the_journal_is_taken_up_where_the_checkpoint_is(tmp_path: Path) -> None:
@@ -223,6 +226,8 @@ def test_a_training_can_start_from_saved_weights(shards: Path, tmp_path: Path) -
     train(module, data(shards), RunSettings(tmp_path / "second", 1, initial=tmp_path / "first.pt", accelerator="cpu"))
     for a, b in zip(first.state_dict().values(), module.average.network.state_dict().values(), strict=True):
         assert torch.allclose(a, b)
+    alone = load_averaged(Line(Schedule(steps=1)), tmp_path / "first.pt")
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), alone.parameters(), strict=True))
     with pytest.raises(RuntimeError, match="Unexpected key"):
         module.start_from({"other": torch.zeros(1)})
     save_weights(nn.Linear(3, 3), tmp_path / "other.pt")
