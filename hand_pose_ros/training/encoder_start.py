@@ -1,7 +1,9 @@
-"""An encoder that begins as one that has learnt to see hands already: Keypoint-Fusion's, of one hand's crops.
+"""An encoder that begins as one that has learnt to see hands already.
 
-The small encoder stands inside the larger one: its channels come first and read nothing of the others, whose weights
-stay random, and blocks that it does not have begin as the identity. So what it sees is seen from the first step on.
+Handformer2T's variant and Keypoint Transformer's small network have the same encoder and decoder: what one has learnt
+the other takes over whole. Keypoint-Fusion's encoder, of one hand's crops, is smaller. It stands inside the larger one:
+its channels come first and read nothing of the others, whose weights stay random, and blocks that it does not have
+begin as the identity. So what it sees is seen from the first step on.
 """
 
 from __future__ import annotations
@@ -13,9 +15,12 @@ import torch
 from torch import Tensor, nn
 
 from hand_pose_ros.networks.backbones.resnet import BasicBlock, ResNetEncoder
+from hand_pose_ros.networks.handformer2t.model import DEVIATION, MEAN
+from hand_pose_ros.networks.keypoint_transformer import KeypointTransformer
 from hand_pose_ros.training.errors import TrainingError
 
 COLOR_ENCODER: Final = "rgb_branch.encoder."
+_SEEING: Final = ("backbone.", "decoder.")
 
 
 @torch.no_grad()
@@ -51,6 +56,35 @@ def begin_encoder(
     for block in _new_blocks(encoder, small):
         nn.init.zeros_(block.bn2.weight)
     _begin_shortcut(encoder, small, (pictures - mean) / deviation)
+
+
+@torch.no_grad()
+def begin_as_handformer2t(network: KeypointTransformer, weights: Mapping[str, Tensor]) -> None:
+    """Put encoder and decoder of Handformer2T weights (with a `decoder`) into a Keypoint Transformer that has the same.
+
+    Handformer2T's colours are normalised, Keypoint Transformer's are not: the first layer takes that over, and is the
+    same but for the picture's border.
+
+    Raises:
+        TrainingError: these parts are others there; the text lists what differs.
+    """
+    begun = {
+        name.replace("decoder.", "decoder.blocks.", 1): w for name, w in weights.items() if name.startswith(_SEEING)
+    }
+    own = {n: w for n, w in network.state_dict().items() if n.startswith(("backbone.", "decoder.blocks."))}
+    different = own.keys() ^ begun.keys()
+    different |= {name for name in own.keys() & begun.keys() if own[name].shape != begun[name].shape}
+    if different:
+        some = ", ".join(sorted(different)[:5])
+        raise TrainingError(
+            f"encoder: expected a Handformer2T with the encoder and decoder of this network, these differ: {some}"
+        )
+    for name, value in own.items():
+        value.copy_(begun[name])
+    stem, norm = network.backbone.conv1.weight, network.backbone.bn1
+    stem.div_(torch.tensor(DEVIATION, dtype=stem.dtype)[None, :, None, None])
+    shift = (stem.sum(dim=(2, 3)) * torch.tensor(MEAN, dtype=stem.dtype)).sum(dim=1)
+    cast(Tensor, norm.running_mean).add_(shift)
 
 
 def _groups(encoder: ResNetEncoder) -> tuple[nn.Sequential, ...]:

@@ -38,6 +38,7 @@ from hand_pose_ros.training.keypoint_transformer_targets import (
     scene_targets,
     true_keypoints,
 )
+from hand_pose_ros.training.muon import MOMENTUM, Muon, hidden_convolutions
 from hand_pose_ros.training.optimisation import AveragedModule, Measured, Schedule
 from hand_pose_ros.training.scene_crops import SceneBatch
 
@@ -69,6 +70,7 @@ class KeypointTransformerModule(AveragedModule):
         image_rate: learning rate of encoder and decoder, of the rest's (published: 0.1).
         decay: of the averaged weights.
         joint_maps: weight of `keypoint_transformer_maps`, an auxiliary task beside the network (ours); 0: none.
+        muon: Muon for the convolutions of encoder and decoder in place of AdamW (`training.muon`).
     """
 
     monitor = "mpjpe_mm"
@@ -82,12 +84,13 @@ class KeypointTransformerModule(AveragedModule):
         image_rate: float = 1.0,
         decay: float = 0.999,
         joint_maps: float = 0.0,
+        muon: bool = False,
     ) -> None:
         super().__init__(KeypointTransformer(config), schedule, decay=decay)
         self.map_weight = joint_maps
         self.beside = JointMaps(config.network_widths.maps[1:3]) if joint_maps > 0 else None
         self.losses = KeypointTransformerLossConfig() if losses is None else losses
-        self.course, self.image_rate = course or Course(), image_rate
+        self.course, self.image_rate, self.muon = course or Course(), image_rate, muon
         self.leaves_out = self.course.detector > 0
         self._layers = [_hand_layers()] if config.representation == "angles" else []
 
@@ -107,13 +110,16 @@ class KeypointTransformerModule(AveragedModule):
         return dataclasses.asdict(self.transformer.config)
 
     def optimizer(self) -> torch.optim.Optimizer:
-        """AdamW, with encoder and decoder at their own rate."""
+        """AdamW, with encoder and decoder at their own rate; with `muon`, Muon for their convolutions (the maps' own
+        layers excepted)."""
         groups: list[dict[str, Any]] = []
+        hidden = self._hidden() if self.muon else []
+        taken = {id(weight) for weight in hidden}
         for images in (True, False):
             named = [
                 parameter
                 for name, parameter in self.network.named_parameters()
-                if name.startswith(("backbone.", "decoder.")) is images
+                if name.startswith(("backbone.", "decoder.")) is images and id(parameter) not in taken
             ]
             for matrices in (True, False):
                 groups.append(
@@ -125,7 +131,16 @@ class KeypointTransformerModule(AveragedModule):
                 )
         if self.beside is not None:
             groups.append({"params": list(self.beside.parameters()), "weight_decay": 0.0, "rate": self.image_rate})
-        return torch.optim.AdamW(groups, lr=self.schedule.learning_rate)
+        if not self.muon:
+            return torch.optim.AdamW(groups, lr=self.schedule.learning_rate)
+        convolutions: dict[str, Any] = {"params": hidden, "weight_decay": self.schedule.weight_decay}
+        groups.append({**convolutions, "momentum": MOMENTUM, "rate": self.image_rate})
+        return Muon(groups, lr=self.schedule.learning_rate)
+
+    def _hidden(self) -> list[Tensor]:
+        network = self.transformer
+        maps = [part for name, part in network.decoder.named_children() if not name.startswith("convOut")]
+        return hidden_convolutions((network.backbone, *maps))
 
     def loss(self, batch: SceneBatch) -> dict[str, Tensor]:
         """The paper's terms; those of the maps only during the detector's own steps."""

@@ -20,9 +20,10 @@ import torch
 from hand_pose_ros.networks.keypoint_transformer import KeypointTransformer, KeypointTransformerConfig, PeakSettings
 from hand_pose_ros.networks.keypoint_transformer.config import CROP_SIZE, Widths
 from hand_pose_ros.training import checkpoints
-from hand_pose_ros.training.encoder_start import begin_encoder
+from hand_pose_ros.training.encoder_start import begin_as_handformer2t, begin_encoder
 from hand_pose_ros.training.errors import TrainingError
 from hand_pose_ros.training.fabric import share_of
+from hand_pose_ros.training.handformer2t_training import trained as handformer2t
 from hand_pose_ros.training.keypoint_transformer_losses import PUBLISHED_LOSSES, KeypointTransformerLossConfig
 from hand_pose_ros.training.keypoint_transformer_module import Course, KeypointTransformerModule
 from hand_pose_ros.training.keypoint_transformer_targets import Disturbance
@@ -48,6 +49,7 @@ class ScenePlan:
         detector_part: of the steps, in which the maps alone are learnt; truth_part: after them, on true keypoints.
         disturbance: of the true keypoints.
         joint_maps: weight of the auxiliary maps (`keypoint_transformer_maps`).
+        muon: Muon for the convolutions of encoder and decoder.
         background: see `KeypointTransformerLossConfig`.
         weights: of some losses in place of the published ones.
         training, validation: how crops are varied.
@@ -65,6 +67,7 @@ class ScenePlan:
     truth_part: float
     disturbance: Disturbance
     joint_maps: float
+    muon: bool
     background: float
     weights: Mapping[str, float]
     training: SceneAugmentation
@@ -85,6 +88,7 @@ def _published(epochs: int, truth_epochs: int, around_object: bool) -> ScenePlan
         truth_part=truth_epochs / epochs,
         disturbance=Disturbance(),
         joint_maps=0.0,
+        muon=False,
         background=1.0,
         weights={},
         training=SceneAugmentation(around_object=around_object),
@@ -108,6 +112,7 @@ PLANS: Final[Mapping[str, ScenePlan]] = {
         truth_part=0.3,
         disturbance=Disturbance(shift=1.2, missed=0.15, false=0.15),
         joint_maps=10.0,
+        muon=True,
         background=0.3,
         # Everything stands on the keypoints, and on knowing which is which. With the published weights the poses'
         # gradients drown the heat map's in a short training.
@@ -132,7 +137,8 @@ class TransformerOptions:
         batch_size, learning_rate, detector_steps, truth_steps: None: the recipe's.
         samples, steps, epochs: length of the training, the first that is given; none: the recipe's epochs, or
             1,000,000 samples.
-        encoder: weights of Keypoint-Fusion whose colour encoder ours begins as (`encoder_start`).
+        encoder: weights that ours begins with: of a Keypoint-Fusion, whose colour encoder is taken, or a checkpoint or
+            weights of a placed Handformer2T, whose encoder and decoder are (`encoder_start`).
     """
 
     data: SceneData
@@ -217,6 +223,7 @@ def run_transformer(options: TransformerOptions, settings: RunSettings) -> Path:
         plan.image_rate,
         plan.average,
         plan.joint_maps,
+        plan.muon,
     )
     if options.encoder is not None and not (settings.resume and (settings.out / checkpoints.LAST).exists()):
         _begin(module, options.encoder, sources.validation)
@@ -232,8 +239,14 @@ def run_transformer(options: TransformerOptions, settings: RunSettings) -> Path:
 
 def _begin(module: KeypointTransformerModule, weights: Path, scenes: BatchSource) -> None:
     network = module.transformer
-    _, raw = next(scenes.batches())
-    pictures = scene_crops(raw, np.random.default_rng(0), VALIDATION, network.config.crop).rgb
-    learnt = torch.load(weights, map_location="cpu", weights_only=True)
-    begin_encoder(network.backbone, learnt, torch.zeros(3, 1, 1), torch.ones(3, 1, 1), pictures)
+    if weights.suffix == ".ckpt":
+        learnt = handformer2t(weights).state_dict()
+    else:
+        learnt = torch.load(weights, map_location="cpu", weights_only=True)
+    if "backbone.conv1.weight" in learnt:
+        begin_as_handformer2t(network, learnt)
+    else:
+        _, raw = next(scenes.batches())
+        pictures = scene_crops(raw, np.random.default_rng(0), VALIDATION, network.config.crop).rgb
+        begin_encoder(network.backbone, learnt, torch.zeros(3, 1, 1), torch.ones(3, 1, 1), pictures)
     module.start_from(network.state_dict())

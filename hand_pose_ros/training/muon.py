@@ -19,6 +19,7 @@ _STEPS: Final = 5
 # Root mean square of AdamW's steps, which those of Muon are given (Liu et al., equation 4).
 _STEP_SIZE: Final = 0.2
 _SMALLEST: Final = 1e-7
+MOMENTUM: Final = 0.95
 
 
 class Muon(torch.optim.AdamW):

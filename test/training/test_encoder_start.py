@@ -7,8 +7,12 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from hand_pose_ros.networks.backbones.resnet import ResNetEncoder  # noqa: E402
-from hand_pose_ros.training.encoder_start import COLOR_ENCODER, begin_encoder  # noqa: E402
+from hand_pose_ros.networks.handformer2t import Handformer2T  # noqa: E402
+from hand_pose_ros.networks.keypoint_transformer import KeypointTransformer, KeypointTransformerConfig  # noqa: E402
+from hand_pose_ros.training.encoder_start import COLOR_ENCODER, begin_as_handformer2t, begin_encoder  # noqa: E402
 from hand_pose_ros.training.errors import TrainingError  # noqa: E402
+from hand_pose_ros.training.handformer2t_training import Handformer2TOptions, network_config  # noqa: E402
+from hand_pose_ros.training.scene_sources import SceneData  # noqa: E402
 
 MEAN, DEVIATION = torch.tensor([0.4, 0.5, 0.3]).reshape(3, 1, 1), torch.tensor([0.2, 0.3, 0.25]).reshape(3, 1, 1)
 
@@ -51,3 +55,21 @@ def test_one_that_does_not_fit_is_refused(widths: tuple[int, int, int, int]) -> 
 def test_other_weights_are_refused() -> None:
     with pytest.raises(TrainingError, match="Keypoint-Fusion"):
         begin_encoder(learnt(), {"a": torch.zeros(1)}, MEAN, DEVIATION, torch.rand(2, 3, 64, 64))
+
+
+def test_keypoint_transformer_sees_what_handformer2t_saw() -> None:
+    torch.manual_seed(0)
+    options = Handformer2TOptions(SceneData((), None), crop=128, placed=True)
+    seeing, begun = Handformer2T(network_config(options)), KeypointTransformer(KeypointTransformerConfig(crop=128))
+    pictures = torch.rand(4, 3, 128, 128)
+    with torch.no_grad():
+        seeing.train().levels(pictures)  # running means and deviations that are not 0 and 1
+        begin_as_handformer2t(begun, seeing.state_dict())
+        expected = seeing.eval().levels(pictures)
+        found = begun.eval().see(pictures).features[1:]
+    for a, b in zip(expected, found, strict=True):
+        # Less a mean the border is padded with another colour, and the deepest maps see the border everywhere.
+        middle = slice(a.shape[2] // 4, -(a.shape[2] // 4))
+        assert (a - b)[..., middle, middle].abs().mean() < 0.1 * a.abs().mean()
+    with pytest.raises(TrainingError, match="these differ"):
+        begin_as_handformer2t(begun, {"backbone.conv1.weight": torch.zeros(1)})

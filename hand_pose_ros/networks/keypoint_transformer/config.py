@@ -53,6 +53,8 @@ class Widths:
         outs: channels of the decoder's maps at these strides.
         map_head: hidden channels of the heat-map and segmentation heads (used with an object only).
         transposed: up-sample by 4x4 transposed convolutions; else a 1x1 convolution and nearest neighbours (cheaper).
+        residual: strides 16 to 4 are a `MapDecoder` (ours); `ups` and `skips` then are those of stride 2 only, and
+            `deepest` is None.
         token_hidden, object_hidden: hidden widths of the MLPs that make tokens.
         position: channels of the position code in a token.
         channels, heads, feed_forward: of the attention layers.
@@ -72,6 +74,7 @@ class Widths:
     outs: tuple[int, int, int, int]
     map_head: tuple[int, ...]
     transposed: bool = True
+    residual: bool = False
     token_hidden: tuple[int, ...] = (1024, 512, 256)
     object_hidden: tuple[int, ...] = (512, 256, 256)
     position: int = 32
@@ -109,17 +112,19 @@ def _small(
 
 PRESETS: Final[Mapping[tuple[Size, Decoder], Widths]] = {
     ("lite", "small"): Widths(
-        stem=16,
+        # Encoder and decoder are those of Handformer2T's variant, so that one training serves both.
+        stem=24,
         stem_kernel=5,
-        backbone=(24, 48, 96, 144),
+        backbone=(32, 64, 112, 160),
         blocks=(1, 2, 2, 2),
         bottleneck=False,
         deepest=None,
-        ups=(96, 64, 32, 16),
-        skips=(96, 48, 24, 16),
-        outs=(96, 64, 32, 16),
+        ups=(96, 64, 48, 16),
+        skips=(112, 64, 32, 16),
+        outs=(96, 64, 48, 16),
         map_head=(16,),
         transposed=False,
+        residual=True,
         token_hidden=(192,),
         object_hidden=(192,),
         channels=128,

@@ -21,7 +21,7 @@ from hand_pose_ros.networks.keypoint_transformer.peaks import (
     position_code,
 )
 from hand_pose_ros.networks.keypoint_transformer.queries import query_layout
-from hand_pose_ros.networks.keypoint_transformer.unet import UNetDecoder
+from hand_pose_ros.networks.keypoint_transformer.unet import ResidualDecoder, decoder_of
 
 
 class ImageFeatures(NamedTuple):
@@ -52,7 +52,7 @@ class KeypointTransformer(nn.Module):
         self.authors = config.variant == "authors"
         self.layout = query_layout(config)
         self.backbone = Pyramid(3, widths.backbone, widths.blocks, widths.stem_kernel, widths.stem, widths.bottleneck)
-        self.decoder = UNetDecoder(widths, config.objects)
+        self.decoder = decoder_of(widths, config.objects)
         appearance = widths.channels - widths.position
         self.hand_token = MLP((sum(widths.maps), *widths.token_hidden, appearance), last_relu=True)
         # Object tokens see the two coarsest maps only.
@@ -150,6 +150,10 @@ def _initialise(network: KeypointTransformer) -> None:
             nn.init.normal_(module.weight, std=0.001)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
+    if isinstance(network.decoder, ResidualDecoder):
+        for module in network.decoder.blocks.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
     for part in (network.self_attention, network.cross_attention):
         for parameter in part.parameters():
             if parameter.dim() > 1:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from hand_pose_ros.networks.backbones.decoder import MapDecoder
 from hand_pose_ros.networks.keypoint_transformer.config import Widths
 
 
@@ -17,7 +18,26 @@ class DecoderMaps(NamedTuple):
     maps: Tensor
 
 
-class UNetDecoder(nn.Module):
+class _Decoder(nn.Module):
+    """The heads of the two maps; without an object the heat map is one layer."""
+
+    def __init__(self, widths: Widths, objects: bool) -> None:
+        super().__init__()
+        finest = widths.outs[3]
+        self.convOut = None if objects else nn.Sequential(nn.Conv2d(finest, 1, 1))
+        self.convOut_hm = _map_head(finest, widths.map_head) if objects else None
+        self.convOut_seg = _map_head(finest, widths.map_head) if objects else None
+
+    def maps(self, finest: Tensor) -> Tensor:
+        """Heat map and, with an object, segmentation from the map of stride 2."""
+        if self.convOut is not None:
+            heat: Tensor = self.convOut(finest)
+            return heat
+        assert self.convOut_hm is not None and self.convOut_seg is not None
+        return torch.cat((self.convOut_hm(finest), self.convOut_seg(finest)), dim=1)
+
+
+class UNetDecoder(_Decoder):
     """Up-samples, joins the encoder's map (first) with the up-sampled one (second), and mixes, four times.
 
     Args:
@@ -26,7 +46,7 @@ class UNetDecoder(nn.Module):
     """
 
     def __init__(self, widths: Widths, objects: bool) -> None:
-        super().__init__()
+        super().__init__(widths, objects)
         deep = widths.backbone[3]
         self.conv0d = convolution(deep, widths.deepest, 1) if widths.deepest is not None else None
         # Each level up-samples the level below it; the lowest takes the encoder's map, not the reduced one.
@@ -39,10 +59,6 @@ class UNetDecoder(nn.Module):
             self.add_module(f"conv{name}d", reduce)
             self.add_module(f"deconv{name}", up_sampling(below[level], widths.ups[level], widths.transposed))
             self.add_module(f"conv{name}", convolution(skip + widths.ups[level], widths.outs[level], 3))
-        finest = widths.outs[3]
-        self.convOut = None if objects else nn.Sequential(nn.Conv2d(finest, 1, 1))
-        self.convOut_hm = _map_head(finest, widths.map_head) if objects else None
-        self.convOut_seg = _map_head(finest, widths.map_head) if objects else None
 
     def forward(self, pyramid: tuple[Tensor, ...]) -> DecoderMaps:
         """pyramid: the encoder's maps at strides 2, 4, 8, 16, 32."""
@@ -56,12 +72,30 @@ class UNetDecoder(nn.Module):
             up = getattr(self, f"deconv{level}")(current)
             current = getattr(self, f"conv{level}")(torch.cat((skip, up), dim=1))
             features.append(current)
-        if self.convOut is not None:
-            maps = self.convOut(current)
-        else:
-            assert self.convOut_hm is not None and self.convOut_seg is not None
-            maps = torch.cat((self.convOut_hm(current), self.convOut_seg(current)), dim=1)
-        return DecoderMaps(tuple(reversed(features)), maps)
+        return DecoderMaps(tuple(reversed(features)), self.maps(current))
+
+
+class ResidualDecoder(_Decoder):
+    """Ours, of `Widths.residual`: `MapDecoder`, which Handformer2T has too, and a level of stride 2 above it."""
+
+    def __init__(self, widths: Widths, objects: bool) -> None:
+        super().__init__(widths, objects)
+        skip, up, out = widths.stem if widths.skips is None else widths.skips[3], widths.ups[3], widths.outs[3]
+        self.blocks = MapDecoder(widths.backbone, widths.outs[:3])
+        self.conv4d = convolution(widths.stem, skip, 1) if widths.skips is not None else nn.Identity()
+        self.deconv4 = up_sampling(widths.outs[2], up, widths.transposed)
+        self.conv4 = convolution(skip + up, out, 3)
+
+    def forward(self, pyramid: tuple[Tensor, ...]) -> DecoderMaps:
+        """pyramid: the encoder's maps at strides 2, 4, 8, 16, 32."""
+        fourth, eighth, sixteenth = self.blocks(*pyramid[1:])
+        finest = self.conv4(torch.cat((self.conv4d(pyramid[0]), self.deconv4(fourth)), dim=1))
+        return DecoderMaps((finest, fourth, eighth, sixteenth, pyramid[4]), self.maps(finest))
+
+
+def decoder_of(widths: Widths, objects: bool) -> UNetDecoder | ResidualDecoder:
+    """The decoder that the widths ask for."""
+    return ResidualDecoder(widths, objects) if widths.residual else UNetDecoder(widths, objects)
 
 
 def convolution(inputs: int, outputs: int, kernel: int) -> nn.Sequential:

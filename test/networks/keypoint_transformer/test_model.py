@@ -138,7 +138,7 @@ def test_everything_learns(image: Any) -> None:
 
 
 def test_lite_is_small() -> None:
-    network = KeypointTransformer(KeypointTransformerConfig(objects=True))
+    network = KeypointTransformer(KeypointTransformerConfig(objects=True, self_layers=3))
     assert sum(parameter.numel() for parameter in network.parameters()) * 4 < 12e6
 
 
