@@ -22,7 +22,7 @@ from hand_pose_ros.networks.handformer2t.decode import Decoded
 from hand_pose_ros.training.handformer2t_losses import Handformer2TLoss, Handformer2TLossConfig
 from hand_pose_ros.training.handformer2t_module import joint_errors, targets_of
 from hand_pose_ros.training.handformer2t_order import Ordered, by_place
-from hand_pose_ros.training.handformer2t_training import PLANS, assembled
+from hand_pose_ros.training.handformer2t_training import PLACED_WIDTHS, PLANS, assembled
 from hand_pose_ros.training.optimisation import Schedule
 from hand_pose_ros.training.scene_crops import VALIDATION, SceneAugmentation, SceneBatch
 from hand_pose_ros.training.shards import ShardStream
@@ -44,8 +44,10 @@ class Row:
     mmd: float = 10.0
 
     def config(self) -> Handformer2TConfig:
-        """Two tokens, three stages, absolute poses, patches of random channels, as published, but by place."""
-        widths = dataclasses.replace(PRESETS["lite"], crop=CROP)
+        """Two tokens, three stages, absolute poses, patches of random channels, as published, but by place, and with
+        our variant's encoder."""
+        changes = {**PLACED_WIDTHS["lite"], "decoder": None, "crop": CROP}
+        widths = dataclasses.replace(PRESETS["lite"], **changes)
         fields = {"widths": widths, "order": "place", "presence": True, **self.network}
         return Handformer2TConfig(**fields)
 

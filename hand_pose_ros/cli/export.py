@@ -50,6 +50,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=export_transformer.PUBLISHED,
         help="keypoint_transformer: which of the authors' networks their file holds",
     )
+    parser.add_argument(
+        "--half-weights",
+        action="store_true",
+        help="handformer2t: store weights in half precision, for a file of half the size that computes as before "
+        "(hand_finder: always)",
+    )
     export_precision.add_arguments(parser)
     parser.add_argument("--batches", type=int, default=64, help="validation batches (default: 64)")
     parser.add_argument("--data", default="", help="what it was trained on, for the card (default: synthetic)")
@@ -149,7 +155,7 @@ def _handformer2t(args: argparse.Namespace) -> int:
         **({"command": args.training} if args.training else {}),
         **figures,
     }
-    deploy.export_handformer2t(network, args.out, about, factor, args.batch)
+    deploy.export_handformer2t(network, args.out, about, factor, args.batch, args.half_weights)
     print(facts("Validation", figures).text() + "\n")
     print(f"{args.out}: {args.out.stat().st_size / 1e6:.1f} MB; card: {args.out.with_suffix('.md')}")
     return 0

@@ -12,6 +12,7 @@ from hand_pose_ros import __version__
 from hand_pose_ros.networks.handformer2t import Handformer2T
 from hand_pose_ros.networks.handformer2t.export import DeployedHandformer2T, export_onnx, output_names
 from hand_pose_ros.networks.onnx_file import batched_path
+from hand_pose_ros.networks.onnx_half import store_weights_half
 from hand_pose_ros.training.deploy import write_card
 from hand_pose_ros.types import ByteArray, FloatArray
 
@@ -29,12 +30,20 @@ def infer_of(network: Handformer2T) -> tuple[Callable[[ByteArray], Mapping[str, 
 
 
 def export_handformer2t(
-    network: Handformer2T, path: Path, about: Mapping[str, str], std_factor: float, batch: int = 1
+    network: Handformer2T,
+    path: Path,
+    about: Mapping[str, str],
+    std_factor: float,
+    batch: int = 1,
+    half_weights: bool = False,
 ) -> None:
     """Write the model with the factor that calibrates its deviations, and its card; with a `batch` above 1 also a file
-    for as many crops in one run."""
+    for as many crops in one run. `half_weights`: files of half the size (`store_weights_half`)."""
     for size in sorted({1, batch}):
-        export_onnx(network.cpu(), batched_path(path, size), {"version": __version__, **about}, std_factor, size)
+        file = batched_path(path, size)
+        export_onnx(network.cpu(), file, {"version": __version__, **about}, std_factor, size)
+        if half_weights:
+            store_weights_half(file)
     config = network.config
     built = {"network": f"handformer2t {config.size}, token size {config.channels}, {config.stages} stages"}
     write_card(path, {**built, "crop": f"{config.network_widths.crop} px", **about})

@@ -92,12 +92,20 @@ PLANS: Final[Mapping[str, HandsPlan]] = {
 
 # What learns faster by far where compute is short (docs/handformer2t.md).
 PLACED: Final[Mapping[str, Any]] = {"maps": True, "order": "place", "delta": True, "patch_channels": "learned"}
-_PLACED_WIDTHS: Final[Mapping[str, Mapping[str, Any]]] = {
+PLACED_WIDTHS: Final[Mapping[str, Mapping[str, Any]]] = {
     "lite": {"backbone": (32, 64, 112, 160), "stem": 24, "decoder": (96, 64, 48)},
     "r34": {"decoder": (256, 128, 96)},
     "r50": {"decoder": (512, 256, 128)},
 }
-_PLACED_PLAN: Final = dataclasses.replace(PLANS["ours"], batch_size=128, learning_rate=4e-3, muon=True, average=0.997)
+_PLACED_PLAN: Final = dataclasses.replace(
+    PLANS["ours"],
+    batch_size=128,
+    learning_rate=4e-3,
+    average=0.997,
+    muon=True,
+    # Half of what was wrong before was sides.
+    losses=dataclasses.replace(PLANS["ours"].losses, side=3.0),
+)
 
 
 @dataclass(frozen=True)
@@ -143,7 +151,7 @@ def network_config(options: Handformer2TOptions) -> Handformer2TConfig:
     if options.size not in PRESETS:
         raise TrainingError(f"size: expected one of {', '.join(PRESETS)}, got {options.size!r}")
     widths = PRESETS[cast(Size, options.size)]
-    widths = dataclasses.replace(widths, **_PLACED_WIDTHS[options.size]) if options.placed else widths
+    widths = dataclasses.replace(widths, **PLACED_WIDTHS[options.size]) if options.placed else widths
     widths = widths if options.crop is None else dataclasses.replace(widths, crop=options.crop)
     chosen = {"size": options.size, "widths": widths, "presence": True, "relative_depth": True}
     return _config({**chosen, **(PLACED if options.placed else {}), **options.network})
