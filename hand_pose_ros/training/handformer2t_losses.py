@@ -14,6 +14,7 @@ from hand_pose_ros.networks.handformer2t.maps import turn
 from hand_pose_ros.networks.handformer2t.output import Handformer2TOutput
 from hand_pose_ros.skeleton import BONES, MCPS, WRIST
 from hand_pose_ros.training.handformer2t_flow import DIMENSIONS, RealNVP
+from hand_pose_ros.training.handformer2t_maps import seen_at
 
 RleForm = Literal["density", "literal", "public", "laplace"]
 # Of the median squared distance that sets the kernel's width.
@@ -34,6 +35,8 @@ class Handformer2TLossConfig:
             fact sheet's toy experiment learns faster without the term.
         bones: weight of the error of bone lengths in the pose's units (ours).
         maps: weight of the cross entropy of joint maps, the network's own or beside it (ours).
+        map_depths: weight of the absolute error of the network's maps of depths where the joints are (ours): under maps
+            of places that are still wide, their mean says little.
         side, facing: weights of the sides of a network that orders hands by place, and of `maps.MapPose.facing` (ours).
         presence, relative_depth: weights of the two optional heads, where the network has them.
     """
@@ -44,6 +47,7 @@ class Handformer2TLossConfig:
     mmd_until: float | None = None
     bones: float = 0.0
     maps: float = 0.0
+    map_depths: float = 0.0
     side: float = 1.0
     facing: float = 5.0
     presence: float = 1.0
@@ -116,7 +120,24 @@ class Handformer2TLoss(nn.Module):
                 if output.facing is not None:
                     error = facing_error(output.facing.float(), targets, sides)
                     terms["facing"] = self.config.facing * error
+                if self.config.map_depths > 0 and output.map_depths is not None and output.map_palms is not None:
+                    terms |= self.map_terms(output.map_depths.float(), output.map_palms.float(), targets, sides)
         return {**terms, "total": torch.stack(list(terms.values())).sum()}
+
+    def map_terms(
+        self, depths: Tensor, palms: Tensor, targets: Handformer2TTargets, sides: Tensor
+    ) -> dict[str, Tensor]:
+        """Of the maps of depths (B, 2, 21, n) and of palms (B, 21, n) where the joints are: each joint by itself."""
+        valid = targets.joint_valid
+        truth = torch.where(valid[..., None] > 0, targets.poses.float(), 0.0)
+        depth = (seen_at(depths, truth[..., :2]) - truth[..., 2]).abs()
+        palm = seen_at(palms[:, None].expand_as(depths), truth[..., :2])
+        turned, known = true_facing(targets, sides)
+        error = (palm - turned[..., None]).square()
+        return {
+            "map_depths": self.config.map_depths * _valid_mean(depth, valid),
+            "palms": self.config.facing * _valid_mean(error, valid * known[..., None]),
+        }
 
     def _terms(self, output: Handformer2TOutput, targets: Handformer2TTargets, progress: float) -> dict[str, Tensor]:
         config, valid = self.config, targets.joint_valid
@@ -159,9 +180,15 @@ def _single(output: Handformer2TOutput) -> Handformer2TOutput:
 
 def facing_error(facing: Tensor, targets: Handformer2TTargets, sides: Tensor) -> Tensor:
     """Mean squared error of facing (B, 2) from the true turn, its sign changed for left hands, where it is known."""
-    known = targets.joint_valid[..., [WRIST, MCPS[0], MCPS[3]]].prod(dim=-1)
-    truth = turn(torch.where(known[..., None, None] > 0, targets.poses.float(), 0.0)) * (2 * sides - 1)
+    truth, known = true_facing(targets, sides)
     return _valid_mean((facing - truth).square(), known)
+
+
+def true_facing(targets: Handformer2TTargets, sides: Tensor) -> tuple[Tensor, Tensor]:
+    """The true turn (B, 2), its sign changed for left hands, and whether it is known."""
+    known = targets.joint_valid[..., [WRIST, MCPS[0], MCPS[3]]].prod(dim=-1)
+    poses = torch.where(known[..., None, None] > 0, targets.poses.float(), 0.0)
+    return turn(poses) * (2 * sides - 1), known
 
 
 def side_entropy(logits: Tensor, sides: Tensor, presence: Tensor) -> Tensor:

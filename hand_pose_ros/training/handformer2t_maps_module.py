@@ -44,6 +44,8 @@ class MapsModule(Handformer2TModule):
             "expected": config.direct * absolute_error(found.pose[None], targets.poses, targets.joint_valid),
             "facing": config.facing * facing_error(found.facing, targets, sides),
         }
+        if config.map_depths > 0:
+            terms |= self.losses.map_terms(found.depths, found.palms, targets, sides)
         return {**terms, "total": torch.stack(list(terms.values())).sum()}
 
     @torch.no_grad()

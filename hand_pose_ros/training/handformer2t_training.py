@@ -103,8 +103,8 @@ _PLACED_PLAN: Final = dataclasses.replace(
     learning_rate=4e-3,
     average=0.997,
     muon=True,
-    # Half of what was wrong before was sides.
-    losses=dataclasses.replace(PLANS["ours"].losses, side=3.0),
+    # Half of what was wrong before was sides, and most of the rest depth.
+    losses=dataclasses.replace(PLANS["ours"].losses, side=3.0, map_depths=30.0),
 )
 
 

@@ -23,6 +23,7 @@ from hand_pose_ros.training.handformer2t_losses import (  # noqa: E402
     mmd,
     mmd_share,
     rle,
+    true_facing,
 )
 
 
@@ -253,3 +254,20 @@ def test_without_a_flow_the_best_scale_is_the_errors_own() -> None:
     density = torch.distributions.Laplace(0.0, 0.05).log_prob(error).sum(dim=-1)
     assert values[1] == pytest.approx(-float(density.mean()), rel=1e-4)
     assert not Handformer2TLoss(3, Handformer2TLossConfig(rle_form="laplace")).flows
+
+
+def test_maps_of_depths_and_palms_are_asked_where_the_joints_are() -> None:
+    _, targets = _random()
+    loss = Handformer2TLoss(2, Handformer2TLossConfig(rle_form="laplace", map_depths=2.0, facing=3.0))
+    sides = torch.tensor([[1.0, 0.0]]).expand(4, 2)
+    facing, known = true_facing(targets, sides)
+    depths = targets.poses[..., 2:].expand(4, 2, 21, 64)
+    palms = facing[:, 0, None, None].expand(4, 21, 64)
+    terms = loss.map_terms(depths, palms, targets, sides)
+    assert float(terms["map_depths"]) == pytest.approx(0.0, abs=1e-6)
+    # Palms are right for the first hand, for the second they say what the first one's turn is.
+    counted = targets.joint_valid.sum(dim=2) * known
+    seen = counted[:, 1] * (facing[:, 0] - facing[:, 1]).square()
+    assert float(terms["palms"]) == pytest.approx(3.0 * float(seen.sum() / counted.sum()), rel=1e-4)
+    terms = loss.map_terms(depths + 0.1, palms, targets, sides)
+    assert float(terms["map_depths"]) == pytest.approx(0.2, rel=1e-4)

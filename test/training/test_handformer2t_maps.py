@@ -7,7 +7,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from hand_pose_ros.networks.handformer2t.maps import STRIDE, JointMaps  # noqa: E402
-from hand_pose_ros.training.handformer2t_maps import map_loss  # noqa: E402
+from hand_pose_ros.training.handformer2t_maps import gaussians, map_loss, seen_at  # noqa: E402
 
 CROP, CELLS = 64, 64 // STRIDE
 
@@ -27,6 +27,26 @@ def test_the_right_maps_are_best() -> None:
     assert best < map_loss(perfect(uv.flip(-1)), uv, valid, CROP)
     assert best < map_loss(perfect(uv) + 0.5 * torch.randn(3, 2, 21, CELLS**2), uv, valid, CROP)
     assert map_loss(torch.zeros(3, 2, 21, CELLS**2), uv, valid, CROP) == pytest.approx(math.log(CELLS**2))
+
+
+def test_shares_stand_about_their_places() -> None:
+    places = torch.rand(50, 2) * 0.6 - 0.3
+    shares = gaussians(places, CELLS)
+    middle = (torch.arange(CELLS) + 0.5) / CELLS - 0.5
+    y, x = torch.meshgrid(middle, middle, indexing="ij")
+    torch.testing.assert_close(shares.sum(dim=-1), torch.ones(50))
+    found = shares @ torch.stack((x.flatten(), y.flatten()), dim=1)
+    assert (found - places).abs().max() < 0.1 / CELLS
+
+
+def test_what_maps_say_is_read_where_the_joint_is() -> None:
+    maps = torch.zeros(1, 2, 21, CELLS, CELLS)
+    maps[..., 2, :] = 3.0  # one row
+    places = torch.full((1, 2, 21, 2), 2.5 / CELLS - 0.5)
+    here = seen_at(maps.flatten(3), places)
+    assert here.shape == (1, 2, 21) and here.min() > 1.4
+    away = seen_at(maps.flatten(3), places + torch.tensor([0.0, 0.5]))
+    assert away.max() < 1e-3
 
 
 def test_what_is_not_known_or_not_in_the_crop_does_not_count() -> None:

@@ -72,11 +72,14 @@ def by_joint(maps: Tensor) -> Tensor:
 
 
 class MapPrediction(NamedTuple):
-    """pose (B, 2, 21, 3) expected by maps, their logits (B, 2, 21, h * w), and facing (B, 2): see `MapPose`."""
+    """pose (B, 2, 21, 3) expected by maps, their logits (B, 2, 21, h * w), and facing (B, 2): see `MapPose`. depths
+    (B, 2, 21, h * w) and palms (B, 21, h * w) are the maps that the last coordinate and facing are means of."""
 
     pose: Tensor
     logits: Tensor
     facing: Tensor
+    depths: Tensor
+    palms: Tensor
 
 
 class MapPose(nn.Module):
@@ -109,7 +112,7 @@ class MapPose(nn.Module):
         weights = torch.softmax(logits, dim=-1)
         depth = (weights * depths).sum(dim=-1, keepdim=True)
         facing = (weights * palms[:, None]).sum(dim=-1).mean(dim=-1)
-        return MapPrediction(torch.cat((weights @ self.centres, depth), dim=-1), logits, facing)
+        return MapPrediction(torch.cat((weights @ self.centres, depth), dim=-1), logits, facing, depths, palms)
 
 
 def turn(pose: Tensor) -> Tensor:

@@ -235,6 +235,8 @@ class Handformer2T(nn.Module):
             map_pose=None if maps is None else maps.pose,
             map_logits=None if maps is None else maps.logits,
             facing=None if maps is None else maps.facing,
+            map_depths=None if maps is None else maps.depths,
+            map_palms=None if maps is None else maps.palms,
         )
 
     def _hands(self, tokens: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:

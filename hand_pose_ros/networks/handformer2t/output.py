@@ -20,7 +20,8 @@ class Handformer2TOutput(NamedTuple):
         side_logits: (B, 2) that a hand is a right one; None where hands are (right, left).
         map_pose, map_logits: (B, 2, 21, 3) and (B, 2, 21, h * w) of `maps.MapPose`, whose pose the coarse one corrects;
             None without.
-        facing: (B, 2) of `maps.MapPose`; None without.
+        facing: (B, 2) of `maps.MapPose`; map_depths (B, 2, 21, h * w), map_palms (B, 21, h * w): its other maps; None
+            without.
     """
 
     poses: Tensor
@@ -31,3 +32,5 @@ class Handformer2TOutput(NamedTuple):
     map_pose: Tensor | None = None
     map_logits: Tensor | None = None
     facing: Tensor | None = None
+    map_depths: Tensor | None = None
+    map_palms: Tensor | None = None
