@@ -38,6 +38,7 @@ from hand_pose_ros.networks.handformer2t import Handformer2T, Handformer2TConfig
 from hand_pose_ros.networks.handformer2t import export as handformer2t
 from hand_pose_ros.networks.keypoint_fusion import KeypointFusion, KeypointFusionConfig
 from hand_pose_ros.networks.keypoint_fusion import export as keypoint_fusion
+from hand_pose_ros.networks.keypoint_fusion.lean import lean
 from hand_pose_ros.networks.keypoint_transformer import KeypointTransformer, KeypointTransformerConfig
 from hand_pose_ros.networks.keypoint_transformer import export as keypoint_transformer
 from hand_pose_ros.networks.onnx_file import write_graph
@@ -109,7 +110,9 @@ def candidates(options: argparse.Namespace, model: str, batch: int, folder: Path
     module, given, names = MODELS[model]()
     module = module.eval()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    path = write_graph(module, folder / f"{model}.{batch}.onnx", given, names, {"model": model}, batch)
+    path = write_graph(
+        _for_engines(module, batch), folder / f"{model}.{batch}.onnx", given, names, {"model": model}, batch
+    )
     inputs = [value.repeat(batch, *[1] * (value.ndim - 1)) for value in given.values()]
     before = memory()
     yield Candidate(
@@ -139,6 +142,13 @@ def candidates(options: argparse.Namespace, model: str, batch: int, folder: Path
                 memory() - before,
                 on_gpu,  # type: ignore[misc]
             )
+
+
+def _for_engines(module: nn.Module, batch: int) -> nn.Module:
+    """What is exported of a network: the same numbers from fewer operators, where there is such a form."""
+    if isinstance(module, keypoint_fusion.DeployedKeypointFusion) and isinstance(module.network, KeypointFusion):
+        return keypoint_fusion.DeployedKeypointFusion(lean(module.network, batch)).eval()
+    return module
 
 
 def _eager(module: nn.Module, inputs: list[Tensor]) -> Callable[[], Any]:

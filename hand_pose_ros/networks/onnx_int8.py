@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -16,6 +17,11 @@ if TYPE_CHECKING:
 
 # What lies between convolutions is quantised too where it is among these, so that the bytes need not be unpacked.
 _BETWEEN: Final = ("Add", "Concat", "MaxPool", "Relu", "Resize")
+# A convolution is no answer yet where these lie between it and the next layer.
+_THROUGH: Final = (*_BETWEEN, "Gather", "Gemm", "Mul", "Reshape", "Sub", "Transpose")
+# A product smaller than this costs less than the packing of its rows.
+_ROWS: Final = 256
+_INNER: Final = 32
 
 
 def to_int8(model: onnx.ModelProto, samples: Iterable[Mapping[str, np.ndarray]]) -> onnx.ModelProto:
@@ -62,18 +68,42 @@ def to_int8(model: onnx.ModelProto, samples: Iterable[Mapping[str, np.ndarray]])
 
 
 def _chosen(model: onnx.ModelProto) -> list[str]:
-    """Names of the nodes to quantise: convolutions that others build on, and what lies between them."""
+    """Names of the nodes to quantise: convolutions that others build on, what lies between them, and products of many
+    rows with many numbers each (rows of few numbers are coordinates)."""
     graph = model.graph
     learned = learned_nodes(model)
-    wanted: set[str] = set()
+    large = _large_products(model)
+    wanted: set[str] = set()  # what layers read, themselves or through what lies between
+    reached: set[str] = set()  # and through anything simple
     chosen: list[str] = []
-    for index in sorted(learned, reverse=True):
+    for index in reversed(range(len(graph.node))):
         node = graph.node[index]
-        if node.op_type in ("Conv", *_BETWEEN) and wanted.intersection(node.output):
+        leads = not reached.isdisjoint(node.output)
+        layer = index in learned and (node.op_type == "Conv" or node.name in large)
+        between = index in learned and node.op_type in _BETWEEN and not wanted.isdisjoint(node.output)
+        if between or (layer and (leads or node.name in large)):
             chosen.append(node.name)
-        if node.op_type in ("Conv", *_BETWEEN):
+        if layer or between:
             wanted.update(node.input)
+        if layer or (leads and node.op_type in _THROUGH):
+            reached.update(node.input)
     return chosen if any(node.op_type == "Conv" and node.name in set(chosen) for node in graph.node) else []
+
+
+def _large_products(model: onnx.ModelProto) -> set[str]:
+    """Names of the products of at least `_ROWS` rows with a constant matrix of at least `_INNER` rows."""
+    import onnx
+
+    known = {item.name: item.type.tensor_type for item in onnx.shape_inference.infer_shapes(model).graph.value_info}
+    weights = {item.name: item.dims for item in model.graph.initializer if len(item.dims) == 2}
+    found = set()
+    for node in model.graph.node:
+        if node.op_type != "MatMul" or node.input[1] not in weights or node.output[0] not in known:
+            continue
+        rows = math.prod(size.dim_value for size in known[node.output[0]].shape.dim[:-1])
+        if rows >= _ROWS and weights[node.input[1]][0] >= _INNER:
+            found.add(node.name)
+    return found
 
 
 def _reader(quantization: Any, samples: Iterable[Mapping[str, np.ndarray]]) -> Any:

@@ -33,9 +33,14 @@ class Branch(nn.Module):
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(B, channels, 128, 128) -> maps (B, 105, 32, 32), features (B, C, 32, 32), pooled deep features (B, W)."""
+        features, pooled = self.features(image)
+        # Votes and losses go over a map's pixels; convolutions leave its channels together.
+        return self.heads(features).contiguous(), features, pooled
+
+    def features(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """As `forward`, without the maps."""
         encoded = self.encoder(image)
         features = self.decoder(encoded)
         if self.embed is not None:
             features = self.embed(features)
-        # Votes and losses go over a map's pixels; convolutions leave its channels together.
-        return self.heads(features).contiguous(), features, encoded[3].mean(dim=(2, 3))
+        return features, encoded[3].mean(dim=(2, 3))

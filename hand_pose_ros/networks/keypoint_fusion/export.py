@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from hand_pose_ros.networks.keypoint_fusion.check import HandCheck
 from hand_pose_ros.networks.keypoint_fusion.config import CROP_SIZE
 from hand_pose_ros.networks.keypoint_fusion.coords import CropGeometry, to_camera
+from hand_pose_ros.networks.keypoint_fusion.lean import lean
 from hand_pose_ros.networks.keypoint_fusion.model import KeypointFusion
 from hand_pose_ros.networks.keypoint_fusion.preprocess import normalise_depth, normalise_rgb
 from hand_pose_ros.networks.onnx_file import weights_sha256, write_graph
@@ -51,7 +52,7 @@ class DeployedKeypointFusion(nn.Module):
     """The network with its input normalisation, its decoding to metres and the calibration of its spread.
 
     Args:
-        network: trained; it is put into eval mode.
+        network: a trained `KeypointFusion`, or `lean.lean` of one; it is put into eval mode.
         std_scale, std_bias: joint_std = spread * scale + bias; a number, or one per joint (21,).
         check: tells score and side in place of the network's own two logits.
     """
@@ -61,7 +62,7 @@ class DeployedKeypointFusion(nn.Module):
 
     def __init__(
         self,
-        network: KeypointFusion,
+        network: nn.Module,
         std_scale: float | Tensor = 1.0,
         std_bias: float | Tensor = 0.0,
         check: HandCheck | None = None,
@@ -129,7 +130,7 @@ def export_onnx(
     Raises:
         ImportError: the `onnx` package is missing.
     """
-    deployed = DeployedKeypointFusion(network, std_scale, std_bias, check)
+    deployed = DeployedKeypointFusion(lean(network.eval(), batch), std_scale, std_bias, check)
     about = {**_description(network), **metadata}
     return write_graph(deployed, path, example_inputs(), OUTPUT_NAMES, about, batch)
 
