@@ -46,6 +46,7 @@ class HandsPlan:
         average: decay of the averaged weights; 0: the weights themselves.
         epochs: passes over the data; None: as many samples as are asked for.
         muon: `training.muon` for convolutions in place of AdamW.
+        decay_part: last part of the training in which the rate falls, without `falls`.
         losses, training, validation: weights of the losses, and how crops are varied.
     """
 
@@ -60,6 +61,7 @@ class HandsPlan:
     training: SceneAugmentation
     validation: SceneAugmentation = field(default=VALIDATION)
     muon: bool = False
+    decay_part: float = 0.4
 
 
 PLANS: Final[Mapping[str, HandsPlan]] = {
@@ -103,8 +105,9 @@ _PLACED_PLAN: Final = dataclasses.replace(
     learning_rate=4e-3,
     average=0.997,
     muon=True,
+    decay_part=0.6,
     # Half of what was wrong before was sides, and most of the rest depth.
-    losses=dataclasses.replace(PLANS["ours"].losses, side=3.0, map_depths=30.0),
+    losses=dataclasses.replace(PLANS["ours"].losses, side=3.0, facing=15.0, map_depths=60.0),
 )
 
 
@@ -216,7 +219,9 @@ def run_handformer2t(options: Handformer2TOptions, settings: RunSettings) -> Pat
         options.steps, options.samples, options.epochs or chosen.epochs, size, sources.batches_per_epoch
     )
     rate = chosen.learning_rate if options.learning_rate is None else options.learning_rate
-    schedule = Schedule(steps, rate, chosen.weight_decay, falls=chosen.falls, fall=chosen.fall)
+    schedule = Schedule(
+        steps, rate, chosen.weight_decay, falls=chosen.falls, fall=chosen.fall, decay_part=chosen.decay_part
+    )
     kind = MapsModule if options.maps_only else Handformer2TModule
     module = kind(config, schedule, chosen.losses, decay=chosen.average, muon=chosen.muon)
     if options.encoder is not None and not (settings.resume and (settings.out / checkpoints.LAST).exists()):
