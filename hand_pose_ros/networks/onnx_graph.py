@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 # Operators that move or drop data and compute nothing.
 MOVES: Final = frozenset(
     (
-        *("Concat", "Expand", "Flatten", "Gather", "GatherElements", "Identity", "Reshape", "Slice", "Split"),
-        *("Squeeze", "Tile", "Transpose", "Unsqueeze"),
+        *("Concat", "DepthToSpace", "Expand", "Flatten", "Gather", "GatherElements", "Identity", "Reshape", "Slice"),
+        *("Split", "Squeeze", "Tile", "Transpose", "Unsqueeze"),
     )
 )
 

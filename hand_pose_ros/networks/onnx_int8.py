@@ -11,16 +11,18 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from hand_pose_ros.networks.onnx_float16 import learned_nodes
+from hand_pose_ros.networks.onnx_graph import drop_unread
+from hand_pose_ros.networks.onnx_transposed import as_convolutions
 
 if TYPE_CHECKING:
     import onnx
 
 # What lies between convolutions is quantised too where it is among these, so that the bytes need not be unpacked.
-_BETWEEN: Final = ("Add", "Concat", "MaxPool", "Relu", "Resize")
+_BETWEEN: Final = ("Add", "Concat", "DepthToSpace", "MaxPool", "Relu", "Resize")
 # A convolution is no answer yet where these lie between it and the next layer.
 _THROUGH: Final = (*_BETWEEN, "Gather", "Gemm", "Mul", "Reshape", "Sub", "Transpose")
 # A product smaller than this costs less than the packing of its rows.
-_ROWS: Final = 256
+_ROWS: Final = 64
 _INNER: Final = 32
 
 
@@ -44,6 +46,9 @@ def to_int8(model: onnx.ModelProto, samples: Iterable[Mapping[str, np.ndarray]])
     import onnx
     from onnxruntime import quantization
 
+    model = type(model).FromString(model.SerializeToString())
+    as_convolutions(model)
+    _own_biases(model.graph)
     chosen = _chosen(model)
     if not chosen:
         raise ValueError("int8: expected a graph with convolutions between others, got one without")
@@ -67,6 +72,17 @@ def to_int8(model: onnx.ModelProto, samples: Iterable[Mapping[str, np.ndarray]])
     return result
 
 
+def _own_biases(graph: onnx.GraphProto) -> None:
+    """Folding merges equal constants, and a bias takes the scale of the layer it is quantised with: each its own."""
+    values = {item.name: item for item in graph.initializer}
+    for index, node in enumerate(graph.node):
+        if node.op_type == "Conv" and len(node.input) > 2 and node.input[2] in values:
+            own = type(values[node.input[2]]).FromString(values[node.input[2]].SerializeToString())
+            own.name = node.input[2] = f"{node.input[2]}.{index}"
+            graph.initializer.append(own)
+    drop_unread(graph)
+
+
 def _chosen(model: onnx.ModelProto) -> list[str]:
     """Names of the nodes to quantise: convolutions that others build on, what lies between them, and products of many
     rows with many numbers each (rows of few numbers are coordinates)."""
@@ -75,18 +91,22 @@ def _chosen(model: onnx.ModelProto) -> list[str]:
     large = _large_products(model)
     wanted: set[str] = set()  # what layers read, themselves or through what lies between
     reached: set[str] = set()  # and through anything simple
+    ahead: set[str] = set()  # and through anything
     chosen: list[str] = []
     for index in reversed(range(len(graph.node))):
         node = graph.node[index]
         leads = not reached.isdisjoint(node.output)
-        layer = index in learned and (node.op_type == "Conv" or node.name in large)
+        product = node.name in large and index in learned
+        layer = index in learned and (node.op_type == "Conv" or product)
         between = index in learned and node.op_type in _BETWEEN and not wanted.isdisjoint(node.output)
-        if between or (layer and (leads or node.name in large)):
+        if between or (layer and leads) or (product and not ahead.isdisjoint(node.output)):
             chosen.append(node.name)
         if layer or between:
             wanted.update(node.input)
         if layer or (leads and node.op_type in _THROUGH):
             reached.update(node.input)
+        if index in learned or not ahead.isdisjoint(node.output):
+            ahead.update(node.input)
     return chosen if any(node.op_type == "Conv" and node.name in set(chosen) for node in graph.node) else []
 
 
