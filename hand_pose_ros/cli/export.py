@@ -53,8 +53,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--half-weights",
         action="store_true",
-        help="handformer2t: store weights in half precision, for a file of half the size that computes as before "
-        "(hand_finder: always)",
+        help="handformer2t: store weights in half precision, here and in --save-weights, for a model of half the size "
+        "that computes as before (hand_finder: the model always)",
     )
     export_precision.add_arguments(parser)
     parser.add_argument("--batches", type=int, default=64, help="validation batches (default: 64)")
@@ -149,7 +149,7 @@ def _handformer2t(args: argparse.Namespace) -> int:
     factor = calibrating_factor(first.distances, first.deviations)
     figures = scene_shards.card_figures(first, second, factor)
     if args.save_weights is not None:
-        training.save_weights(network, args.save_weights)
+        training.save_weights(network, args.save_weights, args.half_weights)
     about = {
         "data": args.data or "synthetic, `hand_pose synth scenes`",
         **({"command": args.training} if args.training else {}),

@@ -90,17 +90,19 @@ def load_averaged(module: AveragedModule, path: Path) -> torch.nn.Module:
     Raises:
         CheckpointError: no file, or it is of another network; the text lists what differs.
     """
-    if path.is_file() and _are_weights(torch.load(path, map_location="cpu", weights_only=True)):
+    if path.is_file() and are_weights(torch.load(path, map_location="cpu", weights_only=True)):
         load_weights(module, path)
     else:
         load_module(module, read(path), path)
     return module.average.network
 
 
-def _are_weights(content: Any) -> bool:
+def are_weights(content: Any) -> bool:
+    """Whether a file's content is weights alone (`save_weights`)."""
     return isinstance(content, dict) and bool(content) and all(isinstance(v, torch.Tensor) for v in content.values())
 
 
-def save_weights(network: torch.nn.Module, path: Path) -> None:
-    """Write a network's weights alone, for `RunSettings.initial`."""
-    write(network.state_dict(), path)
+def save_weights(network: torch.nn.Module, path: Path, half: bool = False) -> None:
+    """Write a network's weights alone, for `RunSettings.initial`; with `half` in half precision."""
+    state = network.state_dict()
+    write({name: value.half() if half and value.is_floating_point() else value for name, value in state.items()}, path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -29,6 +30,8 @@ from hand_pose_ros.training.scene_sources import SceneData, open_sources
 from hand_pose_ros.training.shards import Batch
 
 _AVERAGE: Final = "average.network."
+_ELEMENTS: Final = "coarse.tokens.features.element_index"
+_LARGEST_CROP: Final = 512
 # Of stored scenes, what this network learns from.
 _READ: Final = ("color", "intrinsics", "joints", "present", "valid")
 
@@ -175,11 +178,14 @@ def config_of(configuration: Mapping[str, Any]) -> Handformer2TConfig:
 
 
 def trained(checkpoint: Path) -> Handformer2T:
-    """The averaged network of a checkpoint of `run_handformer2t`, of whatever size it is.
+    """The averaged network of a checkpoint of `run_handformer2t`, of whatever size it is, or weights alone of our
+    variant (`models/weights`).
 
     Raises:
         TrainingError: no checkpoint, or not one of `hand_pose train handformer2t`.
     """
+    if checkpoint.suffix == ".pt":
+        return _of_weights(checkpoint)
     state = checkpoints.read(checkpoint)
     network = Handformer2T(config_of(state.get("network", {})))
     weights = state["state_dict"]
@@ -188,6 +194,27 @@ def trained(checkpoint: Path) -> Handformer2T:
         {name.removeprefix(_AVERAGE): value for name, value in weights.items() if name.startswith(_AVERAGE)}
     )
     return network
+
+
+def _of_weights(path: Path) -> Handformer2T:
+    """Our variant of these weights. Its crop is that whose levels leave as many single elements to draw."""
+    weights: Any = torch.load(path, map_location="cpu", weights_only=True) if path.is_file() else None
+    if not checkpoints.are_weights(weights) or _ELEMENTS not in weights:
+        raise TrainingError(f"{path}: expected weights of `hand_pose export handformer2t --save-weights`")
+    for size, sides in itertools.product(PRESETS, range(2, _LARGEST_CROP // 32 + 1)):
+        try:
+            config = network_config(Handformer2TOptions(SceneData(()), size=size, crop=32 * sides, placed=True))
+        except TrainingError:  # the size's features are not made for so large a crop
+            continue
+        if config.elements(0) != len(weights[_ELEMENTS]):
+            continue
+        network = Handformer2T(config)
+        try:
+            network.load_state_dict(weights)
+        except RuntimeError:
+            continue
+        return network
+    raise TrainingError(f"{path}: expected weights of a network that --placed makes, these are another's")
 
 
 def _config(fields: Mapping[str, Any]) -> Handformer2TConfig:

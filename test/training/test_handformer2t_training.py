@@ -10,6 +10,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from hand_pose_ros.networks.handformer2t import Handformer2T  # noqa: E402
 from hand_pose_ros.networks.handformer2t.config import PRESETS, Widths  # noqa: E402
 from hand_pose_ros.networks.handformer2t.decode import decode  # noqa: E402
 from hand_pose_ros.networks.handformer2t.output import Handformer2TOutput  # noqa: E402
@@ -180,6 +181,23 @@ def test_maps_learn_alone_and_begin_another_training_at_another_crop(
     other = options(folders, placed=True, network={"widths": NARROW}, encoder=tmp_path / "a.pt")
     with pytest.raises(TrainingError, match="decoder"):
         run_handformer2t(other, settings(tmp_path / "other"))
+
+
+def test_weights_alone_are_the_network_and_its_crop(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = Handformer2T(network_config(Handformer2TOptions(SceneData(()), crop=96, placed=True))).eval()
+    checkpoints.save_weights(network, tmp_path / "a.pt", half=True)
+    found = trained(tmp_path / "a.pt")
+    assert found.config == network.config
+    for name, value in network.state_dict().items():
+        torch.testing.assert_close(found.state_dict()[name], value, atol=1e-4, rtol=1e-3)
+    torch.save({"a": torch.zeros(1)}, tmp_path / "b.pt")
+    with pytest.raises(TrainingError, match="save-weights"):
+        trained(tmp_path / "b.pt")
+    weights = {**network.state_dict(), "backbone.conv1.weight": torch.zeros(2, 3, 5, 5)}
+    torch.save(weights, tmp_path / "c.pt")
+    with pytest.raises(TrainingError, match="another's"):
+        trained(tmp_path / "c.pt")
 
 
 def test_maps_alone_leave_tokens_as_they_are(folders: tuple[Path, Path], tmp_path: Path) -> None:
