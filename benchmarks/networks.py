@@ -6,7 +6,8 @@ One crop, one thread, random weights (they cost what trained ones do). Operation
 flop counter counts them (convolutions and matrix products). Times are CPU time of this process, the median over rounds
 in which every network of a size takes its turn, so that a busy machine is busy for all of them; the last column
 compares each with the same size's two keypoint stages. "authors" is the published computation with its pre-processing
-in front of it. The network in torch and the exported graph in ONNX Runtime are timed apart.
+in front of it. The network in torch and its plain graph in ONNX Runtime are timed apart; what `hand_pose export` writes
+of keypoint stages is leaner (`benchmarks.latency`), so that forms of a graph would be compared and not networks.
 """
 
 from __future__ import annotations
