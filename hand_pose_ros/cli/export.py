@@ -53,8 +53,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--half-weights",
         action="store_true",
-        help="handformer2t: store weights in half precision, here and in --save-weights, for a model of half the size "
-        "that computes as before (hand_finder: the model always)",
+        help="networks of two hands: store weights, also those of --save-weights, in half precision: half the size, "
+        "computed with as before (hand_finder: the model always)",
     )
     export_precision.add_arguments(parser)
     parser.add_argument("--batches", type=int, default=64, help="validation batches (default: 64)")

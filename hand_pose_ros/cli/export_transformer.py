@@ -34,7 +34,8 @@ def export(args: argparse.Namespace) -> int:
     except load("hand_pose_ros.training.errors").TrainingError as error:
         raise UsageError(str(error)) from error
     scenes = StoredScenes(args.validation, Reading(depth=False))
-    deploy.export_transformer(network, args.out, training.PLANS["ours"].training.margin, False, args.batch)
+    margin = training.PLANS["ours"].training.margin
+    deploy.export_transformer(network, args.out, margin, False, args.batch, args.half_weights)
     reader = KeypointTransformerNetwork(create_engine(args.out, "onnxruntime", 1))
     half = len(scenes) // 2
     stated = measure_deviations(islice(scenes, half), reader).stated()
@@ -43,7 +44,7 @@ def export(args: argparse.Namespace) -> int:
     about = {"data": "synthetic, `hand_pose synth scenes`", **about, **measured}
     deploy.describe(network, args.out, stated, about)
     if args.save_weights is not None:
-        load("hand_pose_ros.training.run").save_weights(network, args.save_weights)
+        load("hand_pose_ros.training.run").save_weights(network, args.save_weights, args.half_weights)
     print(facts("Validation", {**measured, **stated}).text() + "\n")
     print(f"{args.out}: {args.out.stat().st_size / 1e6:.1f} MB; card: {args.out.with_suffix('.md')}")
     return 0

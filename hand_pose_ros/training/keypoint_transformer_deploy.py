@@ -9,11 +9,17 @@ from hand_pose_ros import __version__
 from hand_pose_ros.networks.keypoint_transformer import KeypointTransformer
 from hand_pose_ros.networks.keypoint_transformer.export import export_onnx
 from hand_pose_ros.networks.onnx_file import batched_path
+from hand_pose_ros.networks.onnx_half import store_weights_half
 from hand_pose_ros.training.deploy import write_card
 
 
 def export_transformer(
-    network: KeypointTransformer, path: Path, margin: float, around_object: bool, batch: int = 1
+    network: KeypointTransformer,
+    path: Path,
+    margin: float,
+    around_object: bool,
+    batch: int = 1,
+    half_weights: bool = False,
 ) -> Path:
     """Write the model; `describe` then says what was measured.
 
@@ -22,10 +28,13 @@ def export_transformer(
         path: the .onnx file.
         margin, around_object: of the crops that it was trained on (`SceneAugmentation`).
         batch: above 1, a second file is written beside it for as many crops in one run.
+        half_weights: files of half the size (`store_weights_half`).
     """
     crops = {"crop_margin": f"{margin:g}", "crop_around_object": str(around_object)}
     for size in sorted({1, batch}):
-        export_onnx(network.cpu(), batched_path(path, size), {"version": __version__, **crops}, batch=size)
+        file = export_onnx(network.cpu(), batched_path(path, size), {"version": __version__, **crops}, batch=size)
+        if half_weights:
+            store_weights_half(file)
     return path
 
 

@@ -58,6 +58,10 @@ def test_model_card_and_weights(folder: Path, capsys: pytest.CaptureFixture[str]
     weights = torch.load(folder / "kt.pt", weights_only=True)
     stored = trained(folder / "last.ckpt").state_dict()
     assert all(torch.equal(weights[name], stored[name]) for name in stored)
+    whole = (folder / "kt.onnx").stat().st_size
+    assert export(folder, "--validation", str(folder / "val"), "--half-weights") == 0
+    assert (folder / "kt.onnx").stat().st_size < 0.65 * whole
+    KeypointTransformerNetwork(OnnxRuntimeEngine(folder / "kt.onnx", 1))
 
 
 @pytest.mark.parametrize(
