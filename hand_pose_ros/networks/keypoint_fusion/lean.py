@@ -24,10 +24,10 @@ from hand_pose_ros.skeleton import NUM_JOINTS
 
 # The cofactors of a 3x3 matrix, transposed, as its nine numbers m: m[first] * m[second] - m[third] * m[fourth].
 _COFACTORS = (
-    (4, 7, 1, 5, 8, 2, 3, 6, 0),
-    (8, 2, 5, 6, 0, 3, 7, 1, 4),
-    (5, 8, 2, 3, 6, 0, 4, 7, 1),
-    (7, 1, 4, 8, 2, 5, 6, 0, 3),
+    torch.tensor((4, 7, 1, 5, 8, 2, 3, 6, 0)),
+    torch.tensor((8, 2, 5, 6, 0, 3, 7, 1, 4)),
+    torch.tensor((5, 8, 2, 3, 6, 0, 4, 7, 1)),
+    torch.tensor((7, 1, 4, 8, 2, 5, 6, 0, 3)),
 )
 
 
@@ -154,7 +154,7 @@ class LeanKeypointFusion(nn.Module):
 def inverse(matrix: Tensor) -> Tensor:
     """`coords.invert_3x3`, all cofactors at once."""
     flat = matrix.flatten(1)
-    first, second, third, fourth = (flat.index_select(1, torch.tensor(places)) for places in _COFACTORS)
+    first, second, third, fourth = (flat.index_select(1, places.to(flat.device)) for places in _COFACTORS)
     cofactors = first * second - third * fourth
     determinant = (flat[:, :3] * cofactors[:, ::3]).sum(dim=1, keepdim=True)
     return (cofactors / determinant).reshape(-1, 3, 3)
