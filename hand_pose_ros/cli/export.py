@@ -56,6 +56,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="networks of two hands: store weights, also those of --save-weights, in half precision: half the size, "
         "computed with as before (hand_finder: the model always)",
     )
+    parser.add_argument(
+        "--hand-model",
+        nargs="?",
+        const="",
+        metavar="FOLDER",
+        help="keypoint_transformer that gives angles: pose the hand in the graph too, which then gives joints: the "
+        "bundled hand (default for our own checkpoints), or the MANO files of this folder",
+    )
     export_precision.add_arguments(parser)
     parser.add_argument("--batches", type=int, default=64, help="validation batches (default: 64)")
     parser.add_argument("--data", default="", help="what it was trained on, for the card (default: synthetic)")

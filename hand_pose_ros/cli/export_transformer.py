@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 from itertools import islice
+from typing import Any
 
 from hand_pose_ros.cli.errors import UsageError, load
+from hand_pose_ros.config import PipelineConfig
 from hand_pose_ros.datasets.base import Reading
 from hand_pose_ros.datasets.scene_shards import StoredScenes
 from hand_pose_ros.engines.factory import create_engine
@@ -13,7 +15,11 @@ from hand_pose_ros.evaluation.report import facts
 from hand_pose_ros.evaluation.scene_benchmark import figures, look_at, synthetic_model
 from hand_pose_ros.evaluation.scene_calibration import card_figures, measure_deviations
 from hand_pose_ros.geometry.scene_crop import WINDOW_MARGIN
+from hand_pose_ros.hand_model.mano_file import ModelFileError
+from hand_pose_ros.options import ConfigError
+from hand_pose_ros.pipeline.hand_models import load_hand_models
 from hand_pose_ros.pipeline.keypoint_transformer import KeypointTransformerNetwork
+from hand_pose_ros.skeleton import Side
 
 PUBLISHED = ("interhand", "interhand_mano", "ho3d", "h2o3d")
 
@@ -35,7 +41,10 @@ def export(args: argparse.Namespace) -> int:
         raise UsageError(str(error)) from error
     scenes = StoredScenes(args.validation, Reading(depth=False))
     margin = training.PLANS["ours"].training.margin
-    deploy.export_transformer(network, args.out, margin, False, args.batch, args.half_weights)
+    # Angles alone cannot be measured against joints.
+    folder = "" if args.hand_model is None and network.config.representation == "angles" else args.hand_model
+    layers = _hand_layers(folder, network)
+    deploy.export_transformer(network, args.out, margin, False, args.batch, args.half_weights, layers)
     reader = KeypointTransformerNetwork(create_engine(args.out, "onnxruntime", 1))
     half = len(scenes) // 2
     stated = measure_deviations(islice(scenes, half), reader).stated()
@@ -69,7 +78,26 @@ def _published(args: argparse.Namespace, about: dict[str, str]) -> int:
         checkpoint.load_checkpoint(network, args.checkpoint)
     except checkpoint.WrongCheckpoint as error:
         raise UsageError(str(error)) from error
-    deploy.export_transformer(network, args.out, WINDOW_MARGIN, network.config.objects, args.batch)
+    layers = _hand_layers(args.hand_model, network)
+    deploy.export_transformer(network, args.out, WINDOW_MARGIN, network.config.objects, args.batch, hand_layers=layers)
     deploy.describe(network, args.out, {}, {"source": f"{args.checkpoint.name} ({args.published})", **about})
     print(f"{args.out}: {args.out.stat().st_size / 1e6:.1f} MB; its deviations are not measured")
     return 0
+
+
+def _hand_layers(folder: str | None, network: Any) -> tuple[Any, Any] | None:
+    """The hand of each side for `export_onnx`, right and left, "" for the bundled one; None where the graph gives what
+    the network gives."""
+    if folder is None:
+        return None
+    if network.config.representation != "angles":
+        raise UsageError(
+            f"--hand-model: expected a network that gives angles, this one gives {network.config.representation!r}, "
+            "joints themselves; leave the option out"
+        )
+    try:
+        models = load_hand_models(PipelineConfig(mano_path=folder))
+    except (ConfigError, ModelFileError) as error:
+        raise UsageError(f"--hand-model: {error}") from error
+    layer = load("hand_pose_ros.hand_model.torch_model").TorchHandModel
+    return layer(models[Side.RIGHT]), layer(models[Side.LEFT])

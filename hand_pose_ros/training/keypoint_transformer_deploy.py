@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from torch import nn
+
 from hand_pose_ros import __version__
 from hand_pose_ros.networks.keypoint_transformer import KeypointTransformer
 from hand_pose_ros.networks.keypoint_transformer.export import export_onnx
@@ -20,6 +22,7 @@ def export_transformer(
     around_object: bool,
     batch: int = 1,
     half_weights: bool = False,
+    hand_layers: tuple[nn.Module, nn.Module] | None = None,
 ) -> Path:
     """Write the model; `describe` then says what was measured.
 
@@ -29,10 +32,12 @@ def export_transformer(
         margin, around_object: of the crops that it was trained on (`SceneAugmentation`).
         batch: above 1, a second file is written beside it for as many crops in one run.
         half_weights: files of half the size (`store_weights_half`).
+        hand_layers: see `DeployedKeypointTransformer`.
     """
     crops = {"crop_margin": f"{margin:g}", "crop_around_object": str(around_object)}
     for size in sorted({1, batch}):
-        file = export_onnx(network.cpu(), batched_path(path, size), {"version": __version__, **crops}, batch=size)
+        about = {"version": __version__, **crops}
+        file = export_onnx(network.cpu(), batched_path(path, size), about, hand_layers, size)
         if half_weights:
             store_weights_half(file)
     return path

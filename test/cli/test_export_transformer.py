@@ -15,11 +15,14 @@ pytest.importorskip("onnx")
 from hand_pose_ros.cli.main import main  # noqa: E402
 from hand_pose_ros.engines.onnxruntime_engine import OnnxRuntimeEngine  # noqa: E402
 from hand_pose_ros.evaluation.scene_calibration import presence_level  # noqa: E402
+from hand_pose_ros.hand_model.model import HandModel  # noqa: E402
 from hand_pose_ros.pipeline.keypoint_transformer import KeypointTransformerNetwork  # noqa: E402
+from hand_pose_ros.skeleton import Side  # noqa: E402
 from hand_pose_ros.training import checkpoints  # noqa: E402
 from hand_pose_ros.training.keypoint_transformer_module import KeypointTransformerModule  # noqa: E402
 from hand_pose_ros.training.keypoint_transformer_training import network_config, trained  # noqa: E402
 from hand_pose_ros.training.optimisation import Schedule  # noqa: E402
+from hand_pose_ros.types import ManoParameters  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +91,28 @@ def test_other_files(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     where[3] = str(folder / "nameless.ckpt")
     assert main([*where, "--validation", str(folder / "val")]) == 2
     assert "without its network" in capsys.readouterr().err
+
+
+def test_the_hand_is_posed_in_the_graph(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    module = KeypointTransformerModule(
+        network_config(representation="angles", objects=False, self_layers=0, crop=64), Schedule(steps=1)
+    )
+    state = {"global_step": 0, "state_dict": module.state_dict(), "network": module.configuration()}
+    checkpoints.write(state, folder / "angles.ckpt")
+    where = ["export", "keypoint_transformer", "--checkpoint", str(folder / "angles.ckpt")]
+    where += ["--validation", str(folder / "val"), "--out", str(folder / "angles.onnx")]
+    rgb = {"rgb": np.random.default_rng(0).integers(0, 255, (1, 64, 64, 3), dtype=np.uint8)}
+    assert main(where) == 0
+    answer = OnnxRuntimeEngine(folder / "angles.onnx", 1).run(rgb)
+    for side, found, turns in zip((Side.RIGHT, Side.LEFT), answer["joints"][0], answer["pose"][0], strict=True):
+        nowhere = np.zeros(3, dtype=np.float32)
+        parameters = ManoParameters(turns[0], turns[1:].reshape(45), answer["shape"][0], nowhere)
+        expected = HandModel.bundled(side).forward_parameters(parameters).joints
+        np.testing.assert_allclose(found, expected - expected[0], atol=1e-4)
+    assert main([*where, "--hand-model", str(folder / "val")]) == 2
+    assert "MANO_LEFT.npz or MANO_LEFT.pkl" in capsys.readouterr().err
+    assert export(folder, "--validation", str(folder / "val"), "--hand-model") == 2
+    assert "expected a network that gives angles, this one gives '3d'" in capsys.readouterr().err
 
 
 def test_presence_level_divides() -> None:
