@@ -1,4 +1,4 @@
-"""The whole pipeline on real recordings: `python benchmarks/real_frames.py --shared ../shared --out out/real_frames`.
+"""The whole pipeline on real recordings: `python -m benchmarks.real_frames --shared ../shared --out out/real_frames`.
 
 Nineteen SR305 frames on depth alone and one Azure Kinect frame in colour and depth, all of right hands. Each frame
 stands alone: the pipeline is reset before it. There is no true pose. The SR305 frames have a weak reference: a 2D hand
@@ -20,6 +20,7 @@ from typing import Any, Final, Protocol
 import cv2
 import numpy as np
 
+from benchmarks.peer_mediapipe import depth_at
 from hand_pose_ros.cli.outputs import save_picture
 from hand_pose_ros.config import PipelineConfig
 from hand_pose_ros.evaluation.anthropometry import bone_ranges
@@ -209,12 +210,9 @@ def reference_figures(outcomes: Sequence[Outcome], reliability: Sequence[str]) -
 def on_the_skin(joints: DoubleArray, frame: Frame) -> DoubleArray:
     """Joints (21, 3) moved along their rays onto the measured surface, which is how the reference was made: the median
     reading of 5x5 pixels takes the place of a joint's depth. Without a reading the joint stays."""
-    assert frame.depth is not None
-    moved = joints.copy()
-    for index, (u, v) in enumerate(np.rint(project(joints, frame.intrinsics)).astype(int)):
-        patch = frame.depth[max(v - 2, 0) : max(v + 3, 0), max(u - 2, 0) : max(u + 3, 0)]
-        if (patch > 0).any():
-            moved[index] *= float(np.median(patch[patch > 0])) / joints[index, 2]
+    readings = depth_at(project(joints, frame.intrinsics), frame.depth)
+    scale = np.where(np.isfinite(readings), readings / joints[:, 2], 1.0)
+    moved: DoubleArray = joints * scale[:, None]
     return moved
 
 

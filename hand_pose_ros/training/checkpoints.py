@@ -43,9 +43,16 @@ def read(path: Path) -> CheckpointState:
     Raises:
         CheckpointError: no file, or none of ours.
     """
+    return _checked(_content(path), path)
+
+
+def _content(path: Path) -> Any:
     if not path.is_file():
         raise CheckpointError(f"{path}: no such file; `hand_pose train` writes {LAST} and {BEST}")
-    state: CheckpointState = torch.load(path, map_location="cpu", weights_only=True)
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _checked(state: CheckpointState, path: Path) -> CheckpointState:
     missing = {"state_dict", "global_step"} - set(state)
     if missing:
         names = [str(name) for name in state]
@@ -78,8 +85,12 @@ def load_weights(module: AveragedModule, path: Path) -> None:
     """
     if not path.is_file():
         raise CheckpointError(f"{path}: no such file; `hand_pose export --save-weights` writes weights to start from")
+    _start(module, torch.load(path, map_location="cpu", weights_only=True), path)
+
+
+def _start(module: AveragedModule, weights: Any, path: Path) -> None:
     try:
-        module.start_from(torch.load(path, map_location="cpu", weights_only=True))
+        module.start_from(weights)
     except (RuntimeError, AttributeError) as error:
         raise CheckpointError(f"{path}: expected the weights of this network; {error}") from error
 
@@ -90,10 +101,11 @@ def load_averaged(module: AveragedModule, path: Path) -> torch.nn.Module:
     Raises:
         CheckpointError: no file, or it is of another network; the text lists what differs.
     """
-    if path.is_file() and are_weights(torch.load(path, map_location="cpu", weights_only=True)):
-        load_weights(module, path)
+    content = _content(path)
+    if are_weights(content):
+        _start(module, content, path)
     else:
-        load_module(module, read(path), path)
+        load_module(module, _checked(content, path), path)
     return module.average.network
 
 

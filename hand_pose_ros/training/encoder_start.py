@@ -59,6 +59,24 @@ def begin_encoder(
 
 
 @torch.no_grad()
+def take_over(network: nn.Module, weights: Mapping[str, Tensor], parts: tuple[str, ...]) -> None:
+    """Put the parts of Handformer2T weights whose names begin so into a network.
+
+    Raises:
+        TrainingError: these parts are others there; the text lists what differs.
+    """
+    own = {name: value for name, value in network.state_dict().items() if name.startswith(parts)}
+    other = {name: value for name, value in weights.items() if name.startswith(parts)}
+    different = own.keys() ^ other.keys()
+    different |= {name for name in own.keys() & other.keys() if own[name].shape != other[name].shape}
+    if different:
+        some = ", ".join(sorted(different)[:5])
+        raise TrainingError(f"encoder: expected a Handformer2T with the same encoder and decoder, these differ: {some}")
+    for name, value in own.items():
+        value.copy_(other[name])
+
+
+@torch.no_grad()
 def begin_as_handformer2t(network: KeypointTransformer, weights: Mapping[str, Tensor]) -> None:
     """Put encoder and decoder of Handformer2T weights (with a `decoder`) into a Keypoint Transformer that has the same.
 
@@ -71,16 +89,7 @@ def begin_as_handformer2t(network: KeypointTransformer, weights: Mapping[str, Te
     begun = {
         name.replace("decoder.", "decoder.blocks.", 1): w for name, w in weights.items() if name.startswith(_SEEING)
     }
-    own = {n: w for n, w in network.state_dict().items() if n.startswith(("backbone.", "decoder.blocks."))}
-    different = own.keys() ^ begun.keys()
-    different |= {name for name in own.keys() & begun.keys() if own[name].shape != begun[name].shape}
-    if different:
-        some = ", ".join(sorted(different)[:5])
-        raise TrainingError(
-            f"encoder: expected a Handformer2T with the encoder and decoder of this network, these differ: {some}"
-        )
-    for name, value in own.items():
-        value.copy_(begun[name])
+    take_over(network, begun, ("backbone.", "decoder.blocks."))
     stem, norm = network.backbone.conv1.weight, network.backbone.bn1
     stem.div_(torch.tensor(DEVIATION, dtype=stem.dtype)[None, :, None, None])
     shift = (stem.sum(dim=(2, 3)) * torch.tensor(MEAN, dtype=stem.dtype)).sum(dim=1)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from hand_pose_ros.networks.handformer2t import Handformer2T
 from hand_pose_ros.networks.handformer2t.maps import MapPrediction, turn
+from hand_pose_ros.training.encoder_start import take_over
 from hand_pose_ros.training.errors import TrainingError
 from hand_pose_ros.training.handformer2t_losses import absolute_error, facing_error
 from hand_pose_ros.training.handformer2t_maps import map_loss
@@ -69,19 +70,10 @@ def _expected(network: Handformer2T, batch: SceneBatch) -> MapPrediction:
     return MapPrediction(*(value.float() for value in found))
 
 
-@torch.no_grad()
 def begin_maps(network: Handformer2T, weights: Mapping[str, Tensor]) -> None:
     """Put encoder, decoder and maps of other weights, of whatever crop, into a network.
 
     Raises:
         TrainingError: these parts are others there; the text lists what differs.
     """
-    own = {name: value for name, value in network.state_dict().items() if name.startswith(_LEARNT)}
-    other = {name: value for name, value in weights.items() if name.startswith(_LEARNT)}
-    different = own.keys() ^ other.keys()
-    different |= {name for name in own.keys() & other.keys() if own[name].shape != other[name].shape}
-    if different:
-        some = ", ".join(sorted(different)[:5])
-        raise TrainingError(f"encoder: expected a Handformer2T with the same encoder and decoder, these differ: {some}")
-    for name, value in own.items():
-        value.copy_(other[name])
+    take_over(network, weights, _LEARNT)

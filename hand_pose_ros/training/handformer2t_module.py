@@ -21,13 +21,12 @@ from hand_pose_ros.training.handformer2t_losses import (
 )
 from hand_pose_ros.training.handformer2t_maps import map_loss
 from hand_pose_ros.training.handformer2t_order import by_place
-from hand_pose_ros.training.muon import Muon, hidden_convolutions
+from hand_pose_ros.training.muon import MOMENTUM, Muon, hidden_convolutions
 from hand_pose_ros.training.optimisation import AveragedModule, Measured, Schedule
 from hand_pose_ros.training.scene_crops import SceneBatch
 
 RIGHT, LEFT = 0, 1
-# Of Muon, and of the rate: what AdamW likes for tokens is less than what convolutions, norms and maps take.
-_MOMENTUM: Final = 0.95
+# Of the rate: what AdamW likes for tokens is less than what convolutions, norms and maps take.
 _TOKEN_RATE: Final = 0.25
 _IMAGE_PARTS: Final = ("backbone.", "decoder.", "maps.")
 
@@ -93,7 +92,7 @@ class Handformer2TModule(AveragedModule):
         rest = [(name, weight) for name, weight in network.named_parameters() if id(weight) not in taken]
         tokens = [weight for name, weight in rest if not name.startswith(_IMAGE_PARTS)]
         groups: list[dict[str, Any]] = [
-            {"params": hidden, "weight_decay": decay, "momentum": _MOMENTUM},
+            {"params": hidden, "weight_decay": decay, "momentum": MOMENTUM},
             {"params": [weight for name, weight in rest if name.startswith(_IMAGE_PARTS)], "weight_decay": 0.0},
             {"params": [w for w in tokens if w.ndim > 1], "weight_decay": decay, "rate": _TOKEN_RATE},
             {"params": [w for w in tokens if w.ndim <= 1], "weight_decay": 0.0, "rate": _TOKEN_RATE},

@@ -12,6 +12,7 @@ from typing import Any, Final, cast
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from hand_pose_ros.networks.handformer2t import Handformer2T, Handformer2TConfig, Widths
 from hand_pose_ros.networks.handformer2t.config import PRESETS, Size
@@ -32,6 +33,8 @@ from hand_pose_ros.training.shards import Batch
 _AVERAGE: Final = "average.network."
 _ELEMENTS: Final = "coarse.tokens.features.element_index"
 _LARGEST_CROP: Final = 512
+# A name that Handformer2T's weights have and Keypoint-Fusion's lack.
+OF_HANDFORMER2T: Final = "backbone.conv1.weight"
 # Of stored scenes, what this network learns from.
 _READ: Final = ("color", "intrinsics", "joints", "present", "valid")
 
@@ -196,6 +199,18 @@ def trained(checkpoint: Path) -> Handformer2T:
     return network
 
 
+def learnt_by(path: Path) -> Mapping[str, Tensor]:
+    """Weights to begin with: of a checkpoint of `run_handformer2t`, or a file of weights alone of whatever network.
+
+    Raises:
+        TrainingError: not a checkpoint of `hand_pose train handformer2t`.
+    """
+    if path.suffix == ".ckpt":
+        return trained(path).state_dict()
+    weights: Mapping[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    return weights
+
+
 def _of_weights(path: Path) -> Handformer2T:
     """Our variant of these weights. Its crop is that whose levels leave as many single elements to draw."""
     weights: Any = torch.load(path, map_location="cpu", weights_only=True) if path.is_file() else None
@@ -273,16 +288,11 @@ def _plan(options: Handformer2TOptions) -> HandsPlan:
 
 def _begin(module: Handformer2TModule, weights: Path, scenes: BatchSource) -> None:
     network = cast(Handformer2T, module.network)
-    if weights.suffix == ".ckpt":
-        begin_maps(network, trained(weights).state_dict())
-        module.start_from(network.state_dict())
-        return
-    learnt = torch.load(weights, map_location="cpu", weights_only=True)
-    if "backbone.conv1.weight" in learnt:
+    learnt = learnt_by(weights)
+    if OF_HANDFORMER2T in learnt:
         begin_maps(network, learnt)
-        module.start_from(network.state_dict())
-        return
-    _, raw = next(scenes.batches())
-    pictures = assembled(VALIDATION, module.crop)(raw, np.random.default_rng(0)).rgb
-    begin_encoder(network.backbone, learnt, network.mean, network.deviation, pictures)
+    else:
+        _, raw = next(scenes.batches())
+        pictures = assembled(VALIDATION, module.crop)(raw, np.random.default_rng(0)).rgb
+        begin_encoder(network.backbone, learnt, network.mean, network.deviation, pictures)
     module.start_from(network.state_dict())

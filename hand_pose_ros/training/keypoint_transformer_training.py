@@ -23,7 +23,7 @@ from hand_pose_ros.training import checkpoints
 from hand_pose_ros.training.encoder_start import begin_as_handformer2t, begin_encoder
 from hand_pose_ros.training.errors import TrainingError
 from hand_pose_ros.training.fabric import share_of
-from hand_pose_ros.training.handformer2t_training import trained as handformer2t
+from hand_pose_ros.training.handformer2t_training import OF_HANDFORMER2T, learnt_by
 from hand_pose_ros.training.keypoint_transformer_losses import PUBLISHED_LOSSES, KeypointTransformerLossConfig
 from hand_pose_ros.training.keypoint_transformer_module import Course, KeypointTransformerModule
 from hand_pose_ros.training.keypoint_transformer_targets import Disturbance
@@ -239,11 +239,8 @@ def run_transformer(options: TransformerOptions, settings: RunSettings) -> Path:
 
 def _begin(module: KeypointTransformerModule, weights: Path, scenes: BatchSource) -> None:
     network = module.transformer
-    if weights.suffix == ".ckpt":
-        learnt = handformer2t(weights).state_dict()
-    else:
-        learnt = torch.load(weights, map_location="cpu", weights_only=True)
-    if "backbone.conv1.weight" in learnt:
+    learnt = learnt_by(weights)
+    if OF_HANDFORMER2T in learnt:
         begin_as_handformer2t(network, learnt)
     else:
         _, raw = next(scenes.batches())

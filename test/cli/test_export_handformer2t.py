@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from toy_scene_shards import toy_scenes
+from toy_scene_shards import write_toy_scenes
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
@@ -29,10 +29,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     module = Handformer2TModule(config, Schedule(steps=1))
     state = {"global_step": 0, "state_dict": module.state_dict(), "network": module.configuration()}
     checkpoints.write(state, folder / "last.ckpt")
-    shard = folder / "val" / "scenes-000000"
-    shard.mkdir(parents=True)
-    for name, array in toy_scenes(8).items():
-        np.save(shard / f"{name}.npy", array)
+    write_toy_scenes(folder / "val", 8)
     return folder
 
 
