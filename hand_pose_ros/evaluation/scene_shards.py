@@ -166,6 +166,8 @@ class SceneScores:
         pixels: mean error in the picture as a part of the crop's side.
         presence: share of the answers, is this hand there, that are right. absent, present: of hands that are not
             there, and of those that are.
+        single_side: share of single hands whose own side is the likelier one. pair_sides: share of the scenes with two
+            hands whose poses lie nearer to the hands of their sides, in the picture, than to the others.
         reliability: of the standard deviations.
     """
 
@@ -175,7 +177,29 @@ class SceneScores:
     presence: float
     absent: float
     present: float
+    single_side: float
+    pair_sides: float
     reliability: Calibration
+
+
+def _single_sides(found: ScenePredictions) -> BoolArray:
+    """For each scene with one hand, whether its own side is the likelier one."""
+    single = found.present.sum(axis=1) == 1
+    likelier: BoolArray = found.presence[single].argmax(axis=1) == found.present[single].argmax(axis=1)
+    return likelier
+
+
+def _pair_sides(found: ScenePredictions) -> BoolArray:
+    """For each scene with two hands, whether its poses lie nearer to the hands of their sides than to the others."""
+    both = found.present.all(axis=1)
+    seen, true = (points[both][..., :2] / points[both][..., 2:] for points in (found.joints, found.truth))
+    apart = np.linalg.norm(seen[:, :, None] - true[:, None], axis=-1).mean(axis=-1)
+    nearer: BoolArray = apart[:, 0, 0] + apart[:, 1, 1] < apart[:, 0, 1] + apart[:, 1, 0]
+    return nearer
+
+
+def _share(right: BoolArray) -> float:
+    return float(right.mean()) if len(right) else float("nan")
 
 
 def scores(found: ScenePredictions) -> SceneScores:
@@ -197,6 +221,8 @@ def scores(found: ScenePredictions) -> SceneScores:
         presence=float(right.mean()),
         absent=float(right[~found.present].mean()) if (~found.present).any() else float("nan"),
         present=float(right[found.present].mean()),
+        single_side=_share(_single_sides(found)),
+        pair_sides=_share(_pair_sides(found)),
         reliability=found.reliability(),
     )
 
@@ -215,6 +241,8 @@ def score_tables(result: SceneScores) -> tuple[Table, ...]:
         ("presence told right", result.presence, None),
         ("of hands that are there", result.present, None),
         ("of hands that are not", result.absent, None),
+        ("single hands on their side", result.single_side, None),
+        ("pairs with both hands on their sides", result.pair_sides, None),
         ("error in the picture / side of the crop", result.pixels, None),
         *(
             (f"joints within {k} std (3D)", seen, expected)

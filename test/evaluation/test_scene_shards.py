@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -78,6 +79,16 @@ def test_the_truth_has_no_error(folder: Path) -> None:
     assert max(result.hands.single, result.hands.interacting, result.hands.mrrpe) < 1e-6
     assert result.presence == result.absent == result.present == 1.0
     assert result.hands.pictures == (3, 8, 8)
+    assert result.single_side == result.pair_sides == 1.0
+
+
+def test_hands_on_the_wrong_side_are_seen(folder: Path) -> None:
+    found = predict(Oracle(folder), CROP, folder)
+    swapped = dataclasses.replace(found, joints=found.joints[:, ::-1], presence=found.presence[:, ::-1])
+    result = scores(swapped)
+    assert result.single_side == result.pair_sides == 0.0
+    singles = scores(dataclasses.replace(found, presence=found.presence[:, ::-1]))
+    assert (singles.single_side, singles.pair_sides) == (0.0, 1.0)
 
 
 def test_errors_in_picture_and_between_the_wrists_are_seen(folder: Path) -> None:
