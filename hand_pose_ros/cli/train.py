@@ -96,6 +96,9 @@ def _add_network(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="handformer2t --placed: learn encoder, decoder and maps alone, to begin another training as its --encoder",
     )
+    network.add_argument(
+        "--depth", action="store_true", help="handformer2t: read depth beside colour, where a picture has it"
+    )
     network.add_argument("--fusion", default="keypoint", choices=("keypoint", "dense"), help="default: keypoint")
 
 
@@ -289,6 +292,7 @@ def _handformer2t(args: argparse.Namespace, started: float) -> Path:
         encoder=args.encoder,
         placed=args.placed,
         maps_only=args.maps_only,
+        depth=args.depth,
         network={} if args.stages is None else {"stages": args.stages},
     )
     path: Path = training.run_handformer2t(chosen, _settings(args, started, 0))

@@ -21,6 +21,7 @@ from hand_pose_ros.training.errors import TrainingError
 
 COLOR_ENCODER: Final = "rgb_branch.encoder."
 _SEEING: Final = ("backbone.", "decoder.")
+_STEM: Final = "backbone.conv1.weight"
 
 
 @torch.no_grad()
@@ -68,12 +69,21 @@ def take_over(network: nn.Module, weights: Mapping[str, Tensor], parts: tuple[st
     own = {name: value for name, value in network.state_dict().items() if name.startswith(parts)}
     other = {name: value for name, value in weights.items() if name.startswith(parts)}
     different = own.keys() ^ other.keys()
-    different |= {name for name in own.keys() & other.keys() if own[name].shape != other[name].shape}
+    for name in own.keys() & other.keys():
+        given = other[name].shape
+        # Weights of colour alone begin one that reads depth too, which is told nothing by it at first.
+        fewer = name == _STEM and given[1] < own[name].shape[1] and given[0] == own[name].shape[0]
+        if given != own[name].shape and not (fewer and given[2:] == own[name].shape[2:]):
+            different |= {name}
     if different:
         some = ", ".join(sorted(different)[:5])
         raise TrainingError(f"encoder: expected a Handformer2T with the same encoder and decoder, these differ: {some}")
     for name, value in own.items():
-        value.copy_(other[name])
+        if name == _STEM:
+            value.zero_()
+            value[:, : other[name].shape[1]] = other[name]
+        else:
+            value.copy_(other[name])
 
 
 @torch.no_grad()

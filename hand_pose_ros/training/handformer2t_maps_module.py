@@ -65,7 +65,7 @@ class MapsModule(Handformer2TModule):
 
 
 def _expected(network: Handformer2T, batch: SceneBatch) -> MapPrediction:
-    found = network.expect(network.levels(batch.rgb.contiguous(memory_format=torch.channels_last)))
+    found = network.expect(network.levels(batch.rgb.contiguous(memory_format=torch.channels_last), batch.relief))
     assert found is not None  # the constructor saw to it
     return MapPrediction(*(value.float() for value in found))
 

@@ -103,9 +103,9 @@ class Handformer2TModule(AveragedModule):
         """All terms."""
         image = batch.rgb.contiguous(memory_format=torch.channels_last)
         if self.maps is None:
-            return self._terms(self.run(image), None, batch)
+            return self._terms(self.run(image, batch.relief), None, batch)
         network = cast(Handformer2T, self.network)
-        levels = network.levels(image)
+        levels = network.levels(image, batch.relief)
         return self._terms(network.read(levels), by_joint(self.maps(levels[1:])), batch)
 
     def _terms(self, output: Handformer2TOutput, logits: Tensor | None, batch: SceneBatch) -> dict[str, Tensor]:
@@ -127,7 +127,7 @@ class Handformer2TModule(AveragedModule):
     def evaluate(self, batch: SceneBatch) -> dict[str, Measured]:
         """See `measured`, of the averaged network."""
         image = batch.rgb.contiguous(memory_format=torch.channels_last)
-        return measured(decode(self.average.network(image), self.crop), batch)
+        return measured(decode(self.average.network(image, batch.relief), self.crop), batch)
 
 
 def targets_of(batch: SceneBatch, crop: int) -> Handformer2TTargets:

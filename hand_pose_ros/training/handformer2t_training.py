@@ -36,7 +36,7 @@ _LARGEST_CROP: Final = 512
 # A name that Handformer2T's weights have and Keypoint-Fusion's lack.
 OF_HANDFORMER2T: Final = "backbone.conv1.weight"
 # Of stored scenes, what this network learns from.
-_READ: Final = ("color", "intrinsics", "joints", "present", "valid")
+_READ: Final = ("color", "depth", "intrinsics", "joints", "present", "valid")
 
 
 @dataclass(frozen=True)
@@ -133,6 +133,7 @@ class Handformer2TOptions:
             Handformer2T of any crop, or its checkpoint, whose encoder, decoder and maps are taken; None: random.
         placed: our variant of the network, `PLACED`, which in the recipe "ours" learns by Muon.
         maps_only: only encoder, decoder and maps learn (`MapsModule`): cheap at a small crop, and to begin with.
+        depth: the network reads depth beside colour.
         network: other fields of `Handformer2TConfig`.
     """
 
@@ -148,6 +149,7 @@ class Handformer2TOptions:
     encoder: Path | None = None
     placed: bool = False
     maps_only: bool = False
+    depth: bool = False
     network: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -162,7 +164,7 @@ def network_config(options: Handformer2TOptions) -> Handformer2TConfig:
     widths = PRESETS[cast(Size, options.size)]
     widths = dataclasses.replace(widths, **PLACED_WIDTHS[options.size]) if options.placed else widths
     widths = widths if options.crop is None else dataclasses.replace(widths, crop=options.crop)
-    chosen = {"size": options.size, "widths": widths, "presence": True, "relative_depth": True}
+    chosen = {"size": options.size, "widths": widths, "presence": True, "relative_depth": True, "depth": options.depth}
     return _config({**chosen, **(PLACED if options.placed else {}), **options.network})
 
 
@@ -239,13 +241,18 @@ def _config(fields: Mapping[str, Any]) -> Handformer2TConfig:
         raise TrainingError(str(error)) from error
 
 
-def assembled(augmentation: SceneAugmentation, crop: int) -> Callable[[Batch, np.random.Generator], SceneBatch]:
-    """What makes a batch of stored scenes into crops for this network (see `run.Data`)."""
-    return partial(_assemble, augmentation=augmentation, crop=crop)
+def assembled(
+    augmentation: SceneAugmentation, crop: int, depth: bool = False
+) -> Callable[[Batch, np.random.Generator], SceneBatch]:
+    """What makes a batch of stored scenes into crops for this network (see `run.Data`), with depth or without."""
+    return partial(_assemble, augmentation=augmentation, crop=crop, depth=depth)
 
 
-def _assemble(batch: Batch, rng: np.random.Generator, augmentation: SceneAugmentation, crop: int) -> SceneBatch:
-    return scene_crops({name: batch[name] for name in _READ if name in batch}, rng, augmentation, crop)
+def _assemble(
+    batch: Batch, rng: np.random.Generator, augmentation: SceneAugmentation, crop: int, depth: bool
+) -> SceneBatch:
+    read: Batch = {name: batch[name] for name in _READ if name in batch and (depth or name != "depth")}
+    return scene_crops(read, rng, augmentation, crop)
 
 
 def run_handformer2t(options: Handformer2TOptions, settings: RunSettings) -> Path:
@@ -272,8 +279,8 @@ def run_handformer2t(options: Handformer2TOptions, settings: RunSettings) -> Pat
         sources.training,
         sources.validation,
         sources.count,
-        assembled(chosen.training, module.crop),
-        assembled(chosen.validation, module.crop),
+        assembled(chosen.training, module.crop, options.depth),
+        assembled(chosen.validation, module.crop, options.depth),
     )
     return train(module, data, dataclasses.replace(settings, steps=steps))
 

@@ -20,6 +20,7 @@ _STEPS: Final = 5
 _STEP_SIZE: Final = 0.2
 _SMALLEST: Final = 1e-7
 MOMENTUM: Final = 0.95
+_PICTURE: Final = 5  # channels
 
 
 class Muon(torch.optim.AdamW):
@@ -68,6 +69,7 @@ def orthogonal(matrix: Tensor) -> Tensor:
 
 
 def hidden_convolutions(modules: Iterable[nn.Module]) -> list[Tensor]:
-    """Weights of the convolutions in these modules but for those that read a picture's three channels: for Muon."""
-    found = [m for part in modules for m in part.modules() if isinstance(m, nn.Conv2d) and m.in_channels > 3]
+    """Weights of the convolutions in these modules but for those that read a picture, colour with depth at most: for
+    Muon."""
+    found = [m for part in modules for m in part.modules() if isinstance(m, nn.Conv2d) and m.in_channels > _PICTURE]
     return [convolution.weight for convolution in found]

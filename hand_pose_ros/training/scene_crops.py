@@ -16,8 +16,10 @@ from torch import Tensor
 
 from hand_pose_ros.datasets.synthetic.spec import Label, Shape
 from hand_pose_ros.geometry.camera import project
+from hand_pose_ros.geometry.relief import RELIEF_MAPS, relief
 from hand_pose_ros.geometry.scene_crop import Window
 from hand_pose_ros.hand_model.rotation import axis_angle_to_matrix, matrix_to_axis_angle
+from hand_pose_ros.training.hand_crops import DEPTH_UNIT
 from hand_pose_ros.training.shards import Batch
 from hand_pose_ros.types import BoolArray, DoubleArray, Intrinsics
 
@@ -53,6 +55,8 @@ class SceneAugmentation:
         mirror: probability of the mirror image (hands change sides).
         color_gain: each channel is multiplied by a factor within 1 +- this.
         color_noise: largest deviation of pixel noise, of 1.
+        no_depth: this part of the crops has no depth, so that a network does without it too.
+        reference_std: deviation of the depth (metres) that the relief starts from.
     """
 
     margin: float = 1.25
@@ -64,9 +68,13 @@ class SceneAugmentation:
     mirror: float = 0.5
     color_gain: float = 0.2
     color_noise: float = 0.0
+    no_depth: float = 0.2
+    reference_std: float = 0.02
 
 
-VALIDATION: Final = SceneAugmentation(shift=0.0, scale=0.0, roll_part=0.0, mirror=0.0, color_gain=0.0)
+VALIDATION: Final = SceneAugmentation(
+    shift=0.0, scale=0.0, roll_part=0.0, mirror=0.0, color_gain=0.0, no_depth=0.0, reference_std=0.0
+)
 
 
 class SceneBatch(NamedTuple):
@@ -80,6 +88,7 @@ class SceneBatch(NamedTuple):
         present: (B, 2) bool.
         intrinsics: (B, 4) fx, fy, cx, cy of the crop.
         pose: (B, 2, 16, 3) axis-angle in MANO order, shape: (B, 2, 10); None where the data have none.
+        relief: (B, 2, size, size) of the depth image (`geometry.relief`); None where the data have none.
         object_mask: (B, size / 2, size / 2) 0 or 255.
         object_rotation: (B, 3, 3). object_translation: (B, 3) in the camera's frame. object_box: (B, 8, 3).
         object_symmetries: (B, S, 3, 3). object_weight: (B,) 0 where there is no object, or its pose is not known.
@@ -93,6 +102,7 @@ class SceneBatch(NamedTuple):
     intrinsics: Tensor
     pose: Tensor | None = None
     shape: Tensor | None = None
+    relief: Tensor | None = None
     object_mask: Tensor | None = None
     object_rotation: Tensor | None = None
     object_translation: Tensor | None = None
@@ -117,9 +127,9 @@ def scene_crops(
 
     Args:
         batch: of shards of scenes (`datasets.synthetic.shards`): color (B, H, W, 3) uint8, intrinsics (B, 4), joints
-            (B, 2, 21, 3), present (B, 2); optional valid (B, 2, 21), mano (B, 2, 58), and of an object all of mask
-            (B, H, W), object_present (B,), object_rotation, object_translation, and either object_shape and
-            object_extent, or object_box (B, 8, 3), object_symmetries (B, S, 3, 3) and object_weight (B,).
+            (B, 2, 21, 3), present (B, 2); optional depth (B, H, W) uint16 in 0.1 mm, valid (B, 2, 21), mano (B, 2, 58),
+            and of an object all of mask (B, H, W), object_present (B,), object_rotation, object_translation, and either
+            object_shape and object_extent, or object_box (B, 8, 3), object_symmetries (B, S, 3, 3) and object_weight
         rng: of all randomness.
         augmentation: how crops are varied.
         size: of the crops in pixels.
@@ -142,7 +152,9 @@ def scene_crops(
     arrays = {"uv": uv, "joints": joints, "intrinsics": cameras, **_poses(batch, views), **_objects(batch, views, size)}
     tensors = {name: torch.from_numpy(np.ascontiguousarray(value, dtype=np.float32)) for name, value in arrays.items()}
     flags = {"valid": torch.from_numpy(valid), "present": torch.from_numpy(present)}
-    return SceneBatch(rgb=_colors(rgb, rng, augmentation), **flags, **tensors)
+    colors = _colors(rgb, rng, augmentation)
+    depths = _reliefs(batch["depth"], views, rng, augmentation, size) if "depth" in batch else None
+    return SceneBatch(rgb=colors, relief=depths, **flags, **tensors)
 
 
 def _hands(batch: Batch) -> tuple[BoolArray, BoolArray]:
@@ -269,6 +281,19 @@ def _objects(batch: Batch, views: list[_View], size: int) -> dict[str, np.ndarra
         "object_weight": weight,
         "object_mask": masks * there[:, None, None],
     }
+
+
+def _reliefs(
+    depth: np.ndarray, views: list[_View], rng: np.random.Generator, augmentation: SceneAugmentation, size: int
+) -> Tensor:
+    hidden = rng.random(len(views)) < augmentation.no_depth
+    behind = augmentation.reference_std * rng.standard_normal(len(views))
+    reliefs = np.zeros((len(views), RELIEF_MAPS, size, size), dtype=np.float32)
+    for n in np.flatnonzero(~hidden):
+        stored = np.ascontiguousarray(depth[n])
+        steps = cv2.warpAffine(stored, views[n].warp[:2], (size, size), flags=cv2.INTER_NEAREST)
+        relief(np.multiply(steps, np.float32(DEPTH_UNIT), dtype=np.float32), reliefs[n], behind[n])
+    return torch.from_numpy(reliefs)
 
 
 def _colors(rgb: np.ndarray, rng: np.random.Generator, augmentation: SceneAugmentation) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -10,8 +11,10 @@ from numpy.typing import NDArray
 
 from hand_pose_ros.datasets.synthetic.interaction import plan_meeting
 from hand_pose_ros.datasets.synthetic.plans import PictureWish, Plan
-from hand_pose_ros.datasets.synthetic.samples import limit_detail, outside, visible_joints
+from hand_pose_ros.datasets.synthetic.samples import limit_detail, outside, sense, visible_joints
 from hand_pose_ros.datasets.synthetic.scene import plan_empty_scene
+from hand_pose_ros.datasets.synthetic.sensor import sample_sensor
+from hand_pose_ros.datasets.synthetic.shards import pack_depth
 from hand_pose_ros.datasets.synthetic.spec import Label, Rendered, SceneSpec, SyntheticConfig
 from hand_pose_ros.geometry.camera import project
 from hand_pose_ros.skeleton import NUM_JOINTS, Side
@@ -33,6 +36,7 @@ class SceneCrop:
 
     Attributes:
         color: (192, 192, 3) uint8 RGB.
+        depth: (192, 192) float32 metres with noise, 0 = no reading.
         mask: (192, 192) uint8 `Label`.
         intrinsics: of this picture: a square of the whole camera's, magnified.
         box: (4,) x0, y0, x1, y1 of all joints, pixels of this picture (without hands: its middle).
@@ -41,6 +45,7 @@ class SceneCrop:
     """
 
     color: ByteArray
+    depth: FloatArray
     mask: ByteArray
     intrinsics: Intrinsics
     box: FloatArray
@@ -76,14 +81,32 @@ def plan_scene_crop(rng: np.random.Generator, config: SyntheticConfig) -> Plan[S
     """One picture around one hand or two, or (3 %) around none."""
     if rng.random() < _EMPTY:
         spec = yield from plan_empty_scene(rng, config)
-        return (yield from _plan_picture(spec, _any_box(rng, spec.camera)))
+        sample, rendered = yield from _plan_picture(spec, _any_box(rng, spec.camera))
+        return _sensed(sample, rendered, rng, config)
     for _ in range(4):
         spec = yield from plan_meeting(rng, config)
         joints = np.stack([hand.joints for hand in spec.hands])
-        sample = yield from _plan_picture(spec, joint_box(joints, spec.camera))
+        sample, rendered = yield from _plan_picture(spec, joint_box(joints, spec.camera))
         if (sample.visible.sum(axis=1) >= _LEAST_SEEN).all():
             break
-    return sample
+    return _sensed(sample, rendered, rng, config)
+
+
+def _sensed(sample: SceneCrop, rendered: Rendered, rng: np.random.Generator, config: SyntheticConfig) -> SceneCrop:
+    """With the depth that a random sensor delivers; drawn last: a seed's pictures do not hang on it."""
+    whole = sample.spec.camera
+    # Of 640 to 1024 columns where the colour camera has 640, as `plan_crop` has it.
+    native = whole.fx * (1.0 if rng.random() < 0.7 else 1.6)
+    depth = sense(rendered, rng, sample_sensor(rng, config.sensor), sample.intrinsics, native)
+    _cut(depth, sample.intrinsics, whole)
+    return dataclasses.replace(sample, depth=depth)
+
+
+def _cut(image: NDArray[Any], camera: Intrinsics, whole: Intrinsics) -> None:
+    """Nothing is seen outside the whole camera's picture."""
+    columns, rows = outside(camera, whole)
+    image[:, columns] = 0
+    image[rows] = 0
 
 
 def _any_box(rng: np.random.Generator, camera: Intrinsics) -> FloatArray:
@@ -92,21 +115,21 @@ def _any_box(rng: np.random.Generator, camera: Intrinsics) -> FloatArray:
     return np.array([x - side / 2, y - side / 2, x + side / 2, y + side / 2], dtype=np.float32)
 
 
-def _plan_picture(spec: SceneSpec, box: FloatArray) -> Plan[SceneCrop]:
+def _plan_picture(spec: SceneSpec, box: FloatArray) -> Plan[tuple[SceneCrop, Rendered]]:
+    """The picture with ideal depth, and what a sensor would look at."""
     camera = square_camera(spec.camera, box)
     rendered: Rendered = yield PictureWish(spec, camera)
     color = limit_detail(rendered.color, camera, spec.camera.fx)
     mask = rendered.mask
-    columns, rows = outside(camera, spec.camera)
     for image in (color, mask):
-        image[:, columns] = 0
-        image[rows] = 0
+        _cut(image, camera, spec.camera)
     # The mask is cut by now: what lies outside the camera's picture is not seen.
     seen = [visible_joints(hand.joints, hand.side, rendered, camera) for hand in spec.hands]
     visible = np.stack(seen) if seen else np.zeros((0, NUM_JOINTS), dtype=bool)
     scale = camera.fx / spec.camera.fx
     edges = (box - np.tile([spec.camera.cx, spec.camera.cy], 2)) * scale + np.tile([camera.cx, camera.cy], 2)
-    return SceneCrop(color, mask, camera, edges.astype(np.float32), visible, spec)
+    sample = SceneCrop(color, rendered.depth, mask, camera, edges.astype(np.float32), visible, spec)
+    return sample, rendered
 
 
 def scene_record(sample: SceneCrop) -> dict[str, NDArray[Any]]:
@@ -121,6 +144,7 @@ def scene_record(sample: SceneCrop) -> dict[str, NDArray[Any]]:
     thing = sample.spec.objects[0] if sample.spec.objects and sample.spec.hands else None
     return {
         "color": sample.color,
+        "depth": pack_depth(sample.depth),
         "mask": sample.mask,
         "intrinsics": _row(sample.intrinsics),
         "camera": _row(sample.spec.camera),

@@ -11,11 +11,12 @@ crops: color (N,160,160,3) uint8 RGB; depth (N,160,160) uint16 in 0.1 mm, 0 = no
   wrong_side (N,) bool.
 frames: color (N,120,160,3); depth (N,120,160); intrinsics (N,4); present (N,2) bool for [right, left];
   joints (N,2,21,3); center (N,2,3) mean of the joints; visible (N,2,21).
-scenes: color (N,192,192,3); mask (N,192,192) uint8 `Label`; intrinsics (N,4) of this picture; camera (N,4) fx fy cx cy
-  of the 640x480 picture it is a square of; box (N,4) x0 y0 x1 y1 of all joints in this picture's pixels; present (N,2)
-  bool; joints (N,2,21,3), zeros where not present; visible (N,2,21); mano (N,2,58) global_orient, hand_pose, betas;
-  object_present (N,) bool; object_shape (N,) int8 `Shape`, -1 none; object_rotation (N,3,3) to camera axes;
-  object_translation (N,3), object_extent (N,3) m; object_pixels (N,) int32, how much of it is seen.
+scenes: color (N,192,192,3); depth (N,192,192) as above; mask (N,192,192) uint8 `Label`; intrinsics (N,4) of this
+  picture; camera (N,4) fx fy cx cy of the 640x480 picture it is a square of; box (N,4) x0 y0 x1 y1 of all joints in
+  this picture's pixels; present (N,2) bool; joints (N,2,21,3), zeros where not present; visible (N,2,21); mano (N,2,58)
+  global_orient, hand_pose, betas; object_present (N,) bool; object_shape (N,) int8 `Shape`, -1 none; object_rotation
+  (N,3,3) to camera axes; object_translation (N,3), object_extent (N,3) m; object_pixels (N,) int32, how much of it is
+  seen.
 """
 
 from __future__ import annotations

@@ -115,6 +115,8 @@ class Handformer2TConfig:
             `presence`.
         presence: a logit per hand that it is there (ours; a robot needs it).
         relative_depth: depth from the right to the left wrist (ours, for the same reason).
+        depth: the encoder reads the relief of a depth image (`geometry.relief`) beside colour (ours: a RealSense has
+            one); where there is none it is 0.
         seed: of the drawn indices; a checkpoint's indices take their place.
         widths: overrides the preset.
     """
@@ -135,6 +137,7 @@ class Handformer2TConfig:
     order: Order = "side"
     presence: bool = False
     relative_depth: bool = False
+    depth: bool = False
     seed: int = 0
     widths: Widths | None = None
 

@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from hand_pose_ros.geometry.relief import RELIEF_MAPS
 from hand_pose_ros.networks.backbones.decoder import MapDecoder
 from hand_pose_ros.networks.backbones.resnet import ResNetEncoder
 from hand_pose_ros.networks.handformer2t.config import HANDS, PATCH, SCALE_FLOOR, Handformer2TConfig
@@ -16,6 +17,7 @@ from hand_pose_ros.networks.handformer2t.maps import DECODED_STRIDE, STRIDE, Map
 from hand_pose_ros.networks.handformer2t.output import Handformer2TOutput
 from hand_pose_ros.skeleton import NUM_JOINTS
 
+COLORS: Final = 3
 # Colours as ImageNet's weights expect them.
 MEAN: Final = (0.485, 0.456, 0.406)
 DEVIATION: Final = (0.229, 0.224, 0.225)
@@ -174,7 +176,12 @@ class Handformer2T(nn.Module):
         config, widths = self.config, self.config.network_widths
         layout = TokenLayout(config)
         self.backbone = ResNetEncoder(
-            3, widths.backbone, widths.blocks, widths.stem_kernel, widths.stem, widths.bottleneck
+            COLORS + (RELIEF_MAPS if config.depth else 0),
+            widths.backbone,
+            widths.blocks,
+            widths.stem_kernel,
+            widths.stem,
+            widths.bottleneck,
         )
         self.decoder = None if widths.decoder is None else MapDecoder(widths.backbone, widths.decoder)
         for module in (*self.backbone.modules(), *(() if self.decoder is None else self.decoder.modules())):
@@ -192,22 +199,28 @@ class Handformer2T(nn.Module):
         self.register_buffer("mean", torch.tensor(MEAN)[:, None, None], persistent=False)
         self.register_buffer("deviation", torch.tensor(DEVIATION)[:, None, None], persistent=False)
 
-    def forward(self, image: Tensor) -> Handformer2TOutput:
+    def forward(self, image: Tensor, relief: Tensor | None = None) -> Handformer2TOutput:
         """Both hands of a batch of crops.
 
         Args:
             image: (B, 3, crop, crop) RGB in 0..1; `config.network_widths.crop` is 256.
+            relief: (B, 2, crop, crop) of `geometry.relief`; read with `config.depth`, None: no depth is known.
 
         Raises:
             ValueError: the image has another size: the drawn elements would be others.
         """
-        return self.read(self.levels(image))
+        return self.read(self.levels(image, relief))
 
-    def levels(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def levels(self, image: Tensor, relief: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Maps of strides 4, 8, 16 and 32, the encoder's, or but for the last the decoder's. Raises `ValueError`, see
         `forward`."""
         self._check_size(image)
-        levels: tuple[Tensor, Tensor, Tensor, Tensor] = self.backbone((image - self.mean) / self.deviation)
+        seen = (image - self.mean) / self.deviation
+        if self.config.depth:
+            nothing = image.new_zeros((image.shape[0], RELIEF_MAPS, *image.shape[2:]))
+            seen = torch.cat((seen, nothing if relief is None else relief), dim=1)
+            seen = seen.contiguous(memory_format=torch.channels_last)
+        levels: tuple[Tensor, Tensor, Tensor, Tensor] = self.backbone(seen)
         return levels if self.decoder is None else (*self.decoder(*levels), levels[3])
 
     def expect(self, levels: tuple[Tensor, Tensor, Tensor, Tensor]) -> MapPrediction | None:
