@@ -86,7 +86,7 @@ def _transformer(size: str) -> Deployed:
 def _handformer2t(size: str) -> Deployed:
     network = Handformer2T(Handformer2TConfig(size=size, presence=True, relative_depth=True))  # type: ignore[arg-type]
     module = handformer2t.DeployedHandformer2T(network)
-    return module, {"rgb": handformer2t.example_input(network)}, handformer2t.output_names(network)
+    return module, handformer2t.example_inputs(network), handformer2t.output_names(network)
 
 
 def _finder() -> Deployed:

@@ -149,7 +149,7 @@ def _handformer2t(args: argparse.Namespace) -> int:
     try:
         network = load("hand_pose_ros.training.handformer2t_training").trained(args.checkpoint)
         infer, size = deploy.infer_of(network)
-        found = scene_shards.predict(infer, size, args.validation)
+        found = scene_shards.predict(infer, size, args.validation, depth=network.config.depth)
     except (load("hand_pose_ros.training.errors").TrainingError, FileNotFoundError) as error:
         raise UsageError(str(error)) from error
     half = len(found.present) // 2

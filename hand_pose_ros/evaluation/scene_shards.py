@@ -11,27 +11,31 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from hand_pose_ros.datasets.synthetic.shards import DEPTH_UNIT
 from hand_pose_ros.evaluation.calibration import Calibration, calibration
 from hand_pose_ros.evaluation.report import Table
 from hand_pose_ros.evaluation.two_hands import TwoHandScores, end_point_error, two_hand_scores, wrist_relative
 from hand_pose_ros.geometry.camera import back_project, project
-from hand_pose_ros.geometry.scene_crop import Window, window_around
+from hand_pose_ros.geometry.scene_crop import SceneCutter, Window, window_around
 from hand_pose_ros.skeleton import NUM_JOINTS, WRIST
 from hand_pose_ros.types import BoolArray, ByteArray, DoubleArray, FloatArray, Intrinsics
 
 Array = NDArray[Any]
-# From a crop (1, S, S, 3) uint8 to the outputs of `networks.handformer2t.export`.
-Infer = Callable[[ByteArray], Mapping[str, Array]]
+# From what `SceneCutter` cuts to the outputs of `networks.handformer2t.export`.
+Infer = Callable[[Mapping[str, Array]], Mapping[str, Array]]
 
 RIGHT, LEFT = 0, 1
 _READ: Final = ("color", "intrinsics", "present", "joints")
+_DEPTH: Final = "depth"
 
 
 @dataclass(frozen=True)
 class StoredScene:
-    """One sample of shards of scenes: color (H, W, 3) uint8, its camera, present (2,) bool, joints (2, 21, 3) m."""
+    """One sample of shards of scenes: color (H, W, 3) uint8, depth (H, W) float32 metres, 0 = none (None in shards
+    without), its camera, present (2,) bool, joints (2, 21, 3) m."""
 
     color: ByteArray
+    depth: FloatArray | None
     camera: Intrinsics
     present: BoolArray
     joints: FloatArray
@@ -58,7 +62,8 @@ def stored_scenes(folder: Path, count: int | None = None) -> Iterator[StoredScen
         )
     left = count
     for shard in shards:
-        arrays = {name: np.load(shard / f"{name}.npy", mmap_mode="r") for name in _READ}
+        names = (*_READ, _DEPTH) if (shard / f"{_DEPTH}.npy").is_file() else _READ
+        arrays = {name: np.load(shard / f"{name}.npy", mmap_mode="r") for name in names}
         for index in range(len(arrays["color"])):
             if left is not None:
                 if left == 0:
@@ -67,7 +72,8 @@ def stored_scenes(folder: Path, count: int | None = None) -> Iterator[StoredScen
             color, intrinsics, present, joints = (np.array(arrays[name][index]) for name in _READ)
             fx, fy, cx, cy = (float(value) for value in intrinsics)
             camera = Intrinsics(fx, fy, cx, cy, color.shape[1], color.shape[0])
-            yield StoredScene(color, camera, present, joints)
+            depth = arrays[_DEPTH][index].astype(np.float32) * np.float32(DEPTH_UNIT) if _DEPTH in arrays else None
+            yield StoredScene(color, depth, camera, present, joints)
 
 
 @dataclass(frozen=True)
@@ -118,18 +124,28 @@ class ScenePredictions:
         return calibration(self.distances, factor * self.deviations)
 
 
-def predict(infer: Infer, size: int, folder: Path, count: int | None = None) -> ScenePredictions:
-    """Run a network with crops of `size` pixels over stored scenes. Raises `FileNotFoundError`."""
-    rows = [_look(infer, size, scene) for scene in stored_scenes(folder, count)]
+def predict(infer: Infer, size: int, folder: Path, count: int | None = None, depth: bool = False) -> ScenePredictions:
+    """Run a network with crops of `size` pixels over stored scenes.
+
+    Args:
+        infer: the network.
+        size: of its crops.
+        folder: shards of scenes.
+        count: the first so many.
+        depth: whether it reads depth; it is told of none where a shard has none.
+
+    Raises:
+        FileNotFoundError: there are no shards.
+    """
+    cutter = SceneCutter(size, depth)
+    rows = [_look(infer, size, cutter, scene) for scene in stored_scenes(folder, count)]
     arrays = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
     return ScenePredictions(**arrays)
 
 
-def _look(infer: Infer, size: int, scene: StoredScene) -> dict[str, Array]:
+def _look(infer: Infer, size: int, cutter: SceneCutter, scene: StoredScene) -> dict[str, Array]:
     window = scene.window()
-    crop = np.zeros((1, size, size, 3), dtype=np.uint8)
-    window.cut(scene.color, crop[0])
-    outputs = infer(crop)
+    outputs = infer(cutter.cut(window, scene.color, scene.depth))
     truth, camera = scene.joints.astype(np.float64), scene.camera
     uv = window.to_image(np.asarray(outputs["uv"][0], dtype=np.float64), size)
     depth = np.asarray(outputs["depth"][0], dtype=np.float64)

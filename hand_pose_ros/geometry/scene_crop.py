@@ -7,12 +7,14 @@ the outer edges of the pixels lie on each other (integer pixels are pixel centre
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-from hand_pose_ros.types import ByteArray, DoubleArray
+from hand_pose_ros.geometry.relief import RELIEF_MAPS, relief
+from hand_pose_ros.types import ByteArray, DoubleArray, FloatArray
 
 # Keypoint Transformer's loaders widen the box of what is to be seen by this factor.
 WINDOW_MARGIN: Final = 1.25
@@ -56,6 +58,40 @@ class Window:
             borderMode=cv2.BORDER_CONSTANT,
             borderValue=0,
         )
+
+
+class SceneCutter:
+    """What networks of two hands take, cut into arrays that are used again: valid until the next cut.
+
+    Args:
+        size: of the crops in pixels.
+        relief: whether depth is taken too.
+    """
+
+    def __init__(self, size: int, relief: bool = False) -> None:
+        self._rgb = np.zeros((1, size, size, 3), dtype=np.uint8)
+        self._depth = np.zeros((size, size), dtype=np.float32) if relief else None
+        self._relief = np.zeros((1, RELIEF_MAPS, size, size), dtype=np.float32)
+
+    def cut(self, window: Window, color: ByteArray, depth: FloatArray | None = None) -> dict[str, NDArray[Any]]:
+        """The inputs by name: "rgb" (1, size, size, 3) uint8 and, where depth is taken, "relief" (1, 2, size, size).
+
+        Args:
+            color: (H, W, 3) RGB.
+            depth: (H, W) float32 metres, pixel by pixel with the colour; None: nothing is known of depth.
+        """
+        window.cut(color, self._rgb[0])
+        if self._depth is None:
+            return {"rgb": self._rgb}
+        if depth is None:
+            self._relief.fill(0.0)
+        else:
+            square = (len(self._depth), len(self._depth))
+            # The nearest pixel: mixing depths invents surfaces.
+            warp = window.matrix(square[0])[:2]
+            cv2.warpAffine(depth, warp, square, dst=self._depth, flags=cv2.INTER_NEAREST)
+            relief(self._depth, self._relief[0])
+        return {"rgb": self._rgb, "relief": self._relief}
 
 
 def window_around(pixels: DoubleArray, margin: float = WINDOW_MARGIN) -> Window:

@@ -9,19 +9,14 @@ import numpy as np
 
 from hand_pose_ros.engines.base import Array, Engine, TensorSpec, require_contract
 from hand_pose_ros.geometry.scene_crop import WINDOW_MARGIN, Window
-from hand_pose_ros.pipeline.scene_network import HANDS, SeenHand, SeenScene, crop_size, levelled, stated
+from hand_pose_ros.pipeline.scene_network import HANDS, SeenHand, SeenScene, crop_size, levelled, scene_inputs, stated
 from hand_pose_ros.skeleton import NUM_JOINTS
 
 MODEL: Final = "handformer2t"
 # Metres; the relative depth of the wrists where the model file does not state how good it is ("wrist_depth_std").
 WRIST_DEPTH_STD: Final = 0.04
 
-_FLOAT, _BYTE = np.dtype(np.float32), np.dtype(np.uint8)
-
-
-def inputs(size: int) -> tuple[TensorSpec, ...]:
-    """What the network takes."""
-    return (TensorSpec("rgb", (1, size, size, 3), _BYTE),)
+_FLOAT: Final = np.dtype(np.float32)
 
 
 OUTPUTS: Final = (
@@ -45,7 +40,7 @@ class Handformer2TNetwork:
 
     def __init__(self, engine: Engine) -> None:
         self.size = crop_size(engine)
-        require_contract(engine, "Handformer2T", inputs(self.size), OUTPUTS)
+        require_contract(engine, "Handformer2T", scene_inputs(engine, self.size), OUTPUTS)
         self.engine = engine
         self.margin = stated(engine, "crop_margin", WINDOW_MARGIN)
         self.has_object = self.around_object = False

@@ -9,13 +9,13 @@ import numpy as np
 
 from hand_pose_ros.config import PipelineConfig
 from hand_pose_ros.engines.base import Array
-from hand_pose_ros.geometry.scene_crop import Window, window_around
+from hand_pose_ros.geometry.scene_crop import SceneCutter, Window, window_around
 from hand_pose_ros.options import ConfigError
 from hand_pose_ros.pipeline.estimator import Estimator
 from hand_pose_ros.pipeline.keypoint_transformer import KeypointTransformerNetwork
 from hand_pose_ros.pipeline.models import open_pose_model
 from hand_pose_ros.pipeline.scene_estimator import SceneEstimator
-from hand_pose_ros.pipeline.scene_network import HANDS
+from hand_pose_ros.pipeline.scene_network import HANDS, takes_depth
 from hand_pose_ros.pipeline.scene_windows import hand_pixels
 from hand_pose_ros.skeleton import INTERHAND_TO_CANONICAL, JOINT_NAMES, MANO_TO_CANONICAL, Side
 from hand_pose_ros.types import Frame, HandEstimate
@@ -80,10 +80,10 @@ class InsideView:
         """
         query = joint_query(self._representation, side, joint)
         if frame.color is None:
-            raise ConfigError("inside: expected a frame with colour, which is all that this network sees")
-        crop = np.zeros((1, self._network.size, self._network.size, 3), dtype=np.uint8)
-        self._window(frame, hands).cut(frame.color, crop[0])
-        return read_inside(self._network.engine.run({"rgb": crop}), crop[0], query, side, joint)
+            raise ConfigError("inside: expected a frame with colour")
+        cutter = SceneCutter(self._network.size, takes_depth(self._network.engine))
+        given = cutter.cut(self._window(frame, hands), frame.color, frame.depth)
+        return read_inside(self._network.engine.run(given), given["rgb"][0], query, side, joint)
 
     def _window(self, frame: Frame, hands: Sequence[HandEstimate]) -> Window:
         if not hands:

@@ -25,11 +25,11 @@ from hand_pose_ros.geometry.lifting import (
     root_from_shape,
     strut_lengths,
 )
-from hand_pose_ros.geometry.scene_crop import Window
+from hand_pose_ros.geometry.scene_crop import SceneCutter, Window
 from hand_pose_ros.hand_model.model import NUM_BETAS, HandModel
 from hand_pose_ros.pipeline.estimator import NetworkHand
 from hand_pose_ros.pipeline.hand_size import HandSize
-from hand_pose_ros.pipeline.scene_network import SceneNetwork, SeenHand, SeenObject, SeenScene
+from hand_pose_ros.pipeline.scene_network import SceneNetwork, SeenHand, SeenObject, SeenScene, takes_depth
 from hand_pose_ros.pipeline.timing import StageTimer
 from hand_pose_ros.skeleton import WRIST, Side
 from hand_pose_ros.types import DoubleArray, FloatArray, Frame, Intrinsics
@@ -66,7 +66,7 @@ class SceneEstimator:
         self.network = network
         self.engine = network.engine
         self.config = config
-        self._rgb = np.zeros((1, network.size, network.size, 3), dtype=np.uint8)
+        self._cutter = SceneCutter(network.size, takes_depth(network.engine))
         self._mean_lengths, self._mean_length = mean_hand()
         self._sizes = {side: HandSize() for side in Side}
 
@@ -85,14 +85,15 @@ class SceneEstimator:
         """The hands of a window; those with unusable numbers are counted in `dropped`.
 
         Args:
-            frame: with colour; with depth the hands' distance is measured, without it is told by their size.
+            frame: with colour; with depth the hands' distance is measured, without it is told by their size. A network
+                that reads depth gets it.
             expected: how far the wrists of followed hands should be.
         """
         assert frame.color is not None
         with timer.stage("crop"):
-            window.cut(frame.color, self._rgb[0])
+            given = self._cutter.cut(window, frame.color, frame.depth)
         with timer.stage("infer"):
-            outputs = self.engine.run({"rgb": self._rgb})
+            outputs = self.engine.run(given)
         with timer.stage("lift"):
             return self._lift(self.network.read(outputs, window), frame, dropped, expected)
 

@@ -8,7 +8,8 @@ from typing import Final, Protocol
 
 import numpy as np
 
-from hand_pose_ros.engines.base import Array, Engine
+from hand_pose_ros.engines.base import Array, Engine, TensorSpec
+from hand_pose_ros.geometry.relief import RELIEF_MAPS
 from hand_pose_ros.geometry.scene_crop import Window
 from hand_pose_ros.skeleton import Side
 from hand_pose_ros.types import DoubleArray
@@ -79,7 +80,7 @@ class SceneNetwork(Protocol):
     """A network of two hands: its engine, and how its outputs are read.
 
     Attributes:
-        engine: runs it; one input "rgb" (1, size, size, 3) uint8.
+        engine: runs it; takes what `scene_inputs` says.
         size: side of the crop in pixels.
         margin: the crop's side over the longer side of the box about the joints, as in its training.
         has_object: whether it gives an object's pose.
@@ -103,6 +104,19 @@ def crop_size(engine: Engine) -> int:
         if spec.name == "rgb" and len(spec.shape) == 4:
             return spec.shape[1] or 256
     return 256
+
+
+def scene_inputs(engine: Engine, size: int) -> tuple[TensorSpec, ...]:
+    """What a network of two hands may take: colour and, where it asks for it, the relief of the depth image
+    (`geometry.relief`)."""
+    rgb = TensorSpec("rgb", (1, size, size, 3), np.dtype(np.uint8))
+    depth = TensorSpec("relief", (1, RELIEF_MAPS, size, size), np.dtype(np.float32))
+    return (rgb, depth) if takes_depth(engine) else (rgb,)
+
+
+def takes_depth(engine: Engine) -> bool:
+    """Whether a network of two hands reads depth beside colour."""
+    return any(spec.name == "relief" for spec in engine.inputs)
 
 
 def levelled(presence: float, level: float) -> float:

@@ -11,6 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from hand_pose_ros.evaluation.scene_shards import stored_scenes
+from hand_pose_ros.geometry.scene_crop import SceneCutter
 from hand_pose_ros.training.finder_targets import finder_batch
 from hand_pose_ros.training.hand_crops import CropAugmentation, crop_batch
 from hand_pose_ros.training.shards import ShardStream
@@ -21,7 +22,7 @@ _BATCH: Final = 16
 _SEEN: Final = CropAugmentation(wrong_side=0.0, roll_std=0.0, no_color=0.1, color_gain=0.1)
 
 
-def inputs_from(kind: str, folder: Path, count: int, crop: int) -> Iterator[Sample]:
+def inputs_from(kind: str, folder: Path, count: int, crop: int, depth: bool = False) -> Iterator[Sample]:
     """Inputs of a graph, each of a batch of one.
 
     Args:
@@ -30,6 +31,7 @@ def inputs_from(kind: str, folder: Path, count: int, crop: int) -> Iterator[Samp
         folder: the shards.
         count: at most so many samples.
         crop: side of the crops of networks of two hands.
+        depth: whether these read depth.
 
     Raises:
         ShardError, FileNotFoundError: there are no such shards.
@@ -37,7 +39,7 @@ def inputs_from(kind: str, folder: Path, count: int, crop: int) -> Iterator[Samp
     if kind == "hand_finder":
         return islice(_frames(folder), count)
     if kind in ("keypoint_transformer", "handformer2t"):
-        return _scenes(folder, count, crop)
+        return _scenes(folder, count, crop, depth)
     return islice(_crops(folder), count)
 
 
@@ -62,11 +64,10 @@ def _frames(folder: Path) -> Iterator[Sample]:
             yield {"rgb": rgb[one], "depth": depth[one], "intrinsics": intrinsics[one]}
 
 
-def _scenes(folder: Path, count: int, size: int) -> Iterator[Sample]:
+def _scenes(folder: Path, count: int, size: int, depth: bool) -> Iterator[Sample]:
     for scene in stored_scenes(folder, count):
-        crop = np.zeros((1, size, size, 3), dtype=np.uint8)
-        scene.window().cut(scene.color, crop[0])
-        yield {"rgb": crop}
+        # Kept by the caller: not one cutter for all.
+        yield SceneCutter(size, depth).cut(scene.window(), scene.color, scene.depth)
 
 
 def _bytes(image: Tensor) -> np.ndarray:

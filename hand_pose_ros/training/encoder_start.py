@@ -69,12 +69,7 @@ def take_over(network: nn.Module, weights: Mapping[str, Tensor], parts: tuple[st
     own = {name: value for name, value in network.state_dict().items() if name.startswith(parts)}
     other = {name: value for name, value in weights.items() if name.startswith(parts)}
     different = own.keys() ^ other.keys()
-    for name in own.keys() & other.keys():
-        given = other[name].shape
-        # Weights of colour alone begin one that reads depth too, which is told nothing by it at first.
-        fewer = name == _STEM and given[1] < own[name].shape[1] and given[0] == own[name].shape[0]
-        if given != own[name].shape and not (fewer and given[2:] == own[name].shape[2:]):
-            different |= {name}
+    different |= {name for name in own.keys() & other.keys() if not _fits(name, own[name].shape, other[name].shape)}
     if different:
         some = ", ".join(sorted(different)[:5])
         raise TrainingError(f"encoder: expected a Handformer2T with the same encoder and decoder, these differ: {some}")
@@ -84,6 +79,13 @@ def take_over(network: nn.Module, weights: Mapping[str, Tensor], parts: tuple[st
             value[:, : other[name].shape[1]] = other[name]
         else:
             value.copy_(other[name])
+
+
+def _fits(name: str, own: torch.Size, other: torch.Size) -> bool:
+    """Weights of colour alone begin a network that reads depth too, and is told nothing by it at first."""
+    if name != _STEM or len(other) != len(own):
+        return own == other
+    return (own[0], *own[2:]) == (other[0], *other[2:]) and other[1] <= own[1]
 
 
 @torch.no_grad()

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from hand_pose_ros import __version__
+from hand_pose_ros.evaluation.scene_shards import Array, Infer
 from hand_pose_ros.networks.handformer2t import Handformer2T
 from hand_pose_ros.networks.handformer2t.export import DeployedHandformer2T, export_onnx, output_names
 from hand_pose_ros.networks.onnx_file import batched_path
 from hand_pose_ros.networks.onnx_half import store_weights_half
 from hand_pose_ros.training.deploy import write_card
-from hand_pose_ros.types import ByteArray, FloatArray
 
 
-def infer_of(network: Handformer2T) -> tuple[Callable[[ByteArray], Mapping[str, FloatArray]], int]:
+def infer_of(network: Handformer2T) -> tuple[Infer, int]:
     """What the exported graph will compute (not yet calibrated), and the side of its crops."""
     deployed, names = DeployedHandformer2T(network.cpu()).eval(), output_names(network)
 
-    def infer(crop: ByteArray) -> Mapping[str, FloatArray]:
+    def infer(given: Mapping[str, Array]) -> Mapping[str, Array]:
         with torch.inference_mode():
-            values = deployed(torch.from_numpy(crop))
+            values = deployed(*(torch.from_numpy(value) for value in given.values()))
         return {name: np.asarray(value.numpy()) for name, value in zip(names, values, strict=True)}
 
     return infer, network.config.network_widths.crop

@@ -19,7 +19,6 @@ from hand_pose_ros.evaluation.scene_shards import (
     stored_scenes,
 )
 from hand_pose_ros.geometry.camera import project
-from hand_pose_ros.types import ByteArray
 
 COUNT, PIXELS, CROP = 12, 64, 32
 STD_PX = 0.5
@@ -54,7 +53,7 @@ class Oracle:
         self.scenes = iter(list(stored_scenes(folder)))
         self.shift, self.wrist = np.array(shift), wrist
 
-    def __call__(self, crop: ByteArray) -> Mapping[str, np.ndarray]:
+    def __call__(self, given: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
         scene: StoredScene = next(self.scenes)
         uv, depth = np.zeros((2, 21, 2)), np.zeros((2, 21))
         matrix = scene.window().matrix(CROP)

@@ -232,3 +232,24 @@ def test_the_same_frame_gives_the_same_scene(exported: Path, name: str) -> None:
 def test_other_models_are_one_hands(toy_folder: Path) -> None:
     config = replace(PipelineConfig(), {"model": str(toy_folder / "hand.onnx")})
     assert isinstance(open_pose_model(config), KeypointFusionEstimator)
+
+
+@pytest.mark.parametrize("depth", [True, False])
+def test_a_network_that_reads_depth_is_shown_it(tmp_path: Path, depth: bool) -> None:
+    """In the pipeline as it is exported; a camera of colour alone gives an empty relief."""
+    torch.manual_seed(0)
+    network = Handformer2T(tiny(presence=True, relative_depth=True, depth=True)).eval()
+    path = export_handformer(network, tmp_path / "hands.onnx", {})
+    opened = open_pose_model(replace(PipelineConfig(), {"model": str(path)}))
+    assert isinstance(opened, SceneEstimator)
+    shown: list[np.ndarray] = []
+    run = opened.engine.run
+
+    def watched(inputs: Mapping[str, Any]) -> dict[str, Any]:
+        shown.append(inputs["relief"].copy())
+        return run(inputs)
+
+    opened.engine.run = watched  # type: ignore[method-assign]
+    metres = np.random.default_rng(1).uniform(0.4, 0.9, (480, 640)).astype(np.float32) if depth else None
+    opened.look(Frame(0, "camera", CAMERA, COLOR, metres), WINDOW, StageTimer(), Counter())
+    assert len(shown) == 1 and bool(shown[0].any()) is depth

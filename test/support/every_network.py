@@ -90,14 +90,14 @@ def _transformer(size: str, **changes: Any) -> Exported:
     )
 
 
-def _handformer2t(size: str) -> Exported:
+def _handformer2t(size: str, depth: bool = False) -> Exported:
     bottleneck = {"bottleneck": True, "backbone": (16, 16, 32, 32), "lengths": (64, 64, 128, 400)}
     widths = replace(TINY_WIDTHS, **(bottleneck if size == "r50" else {}))  # type: ignore[arg-type]
-    network = away(Handformer2T(tiny(widths=widths, **_ROBOT)))
+    network = away(Handformer2T(tiny(widths=widths, depth=depth, **_ROBOT)))
     module = handformer2t.DeployedHandformer2T(network).eval()
     return Exported(
         module,
-        {"rgb": handformer2t.example_input(network)},
+        handformer2t.example_inputs(network),
         handformer2t.output_names(network),
         lambda path, batch: handformer2t.export_onnx(network, path, {}, batch=batch),
     )
@@ -111,6 +111,7 @@ NETWORKS: Final[Mapping[str, Callable[[], Exported]]] = {
     "keypoint_transformer lite": lambda: _transformer("lite"),
     "keypoint_transformer r50": lambda: _transformer("r50", representation="2p5d", objects=True),
     "handformer2t lite": lambda: _handformer2t("lite"),
+    "handformer2t lite, depth": lambda: _handformer2t("lite", depth=True),
     "handformer2t r50": lambda: _handformer2t("r50"),
 }
 

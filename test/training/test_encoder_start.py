@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -11,6 +13,7 @@ from hand_pose_ros.networks.handformer2t import Handformer2T  # noqa: E402
 from hand_pose_ros.networks.keypoint_transformer import KeypointTransformer, KeypointTransformerConfig  # noqa: E402
 from hand_pose_ros.training.encoder_start import COLOR_ENCODER, begin_as_handformer2t, begin_encoder  # noqa: E402
 from hand_pose_ros.training.errors import TrainingError  # noqa: E402
+from hand_pose_ros.training.handformer2t_maps_module import begin_maps  # noqa: E402
 from hand_pose_ros.training.handformer2t_training import Handformer2TOptions, network_config  # noqa: E402
 from hand_pose_ros.training.scene_sources import SceneData  # noqa: E402
 
@@ -55,6 +58,20 @@ def test_one_that_does_not_fit_is_refused(widths: tuple[int, int, int, int]) -> 
 def test_other_weights_are_refused() -> None:
     with pytest.raises(TrainingError, match="Keypoint-Fusion"):
         begin_encoder(learnt(), {"a": torch.zeros(1)}, MEAN, DEVIATION, torch.rand(2, 3, 64, 64))
+
+
+def test_one_that_reads_depth_begins_as_one_of_colour_alone() -> None:
+    torch.manual_seed(0)
+    options = Handformer2TOptions(SceneData((), None), crop=64, placed=True)
+    seeing, begun = Handformer2T(network_config(options)), Handformer2T(network_config(replace(options, depth=True)))
+    begin_maps(begun, seeing.state_dict())
+    pictures, depths = torch.rand(2, 3, 64, 64), torch.rand(2, 2, 64, 64)
+    with torch.no_grad():
+        for a, b in zip(seeing.eval().levels(pictures), begun.eval().levels(pictures, depths), strict=True):
+            torch.testing.assert_close(a, b, atol=1e-3, rtol=1e-3)
+    assert begun.backbone.conv1.weight.shape[1] == 5
+    with pytest.raises(TrainingError, match="these differ: backbone"):
+        begin_maps(seeing, begun.state_dict())
 
 
 def test_keypoint_transformer_sees_what_handformer2t_saw() -> None:

@@ -255,7 +255,7 @@ def test_the_file_says_what_the_network_says(folders: tuple[Path, Path], tmp_pat
     crop = np.random.default_rng(0).integers(0, 255, (1, size, size, 3), dtype=np.uint8)
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     outputs = dict(zip([item.name for item in session.get_outputs()], session.run(None, {"rgb": crop}), strict=True))
-    expected = infer(crop)
+    expected = infer({"rgb": crop})
     assert set(outputs) == set(expected)
     for name, value in expected.items():
         factor = 2.0 if name.endswith("_std") else 1.0

@@ -118,3 +118,27 @@ def test_a_picture_without_hands_is_taken_whole() -> None:
     crops = scene_crops(batch, np.random.default_rng(0), VALIDATION)
     assert not crops.valid.any() and float(crops.joints.abs().max()) == 0
     assert float(crops.intrinsics[0, 0]) == pytest.approx(150 * 256 / (1.25 * (PIXELS - 1)), rel=1e-4)
+
+
+def test_depth_goes_with_the_picture() -> None:
+    """Where a disc is drawn and nearer, the relief is lower, however the crop is turned and mirrored."""
+    batch = toy_scenes(8)
+    bright = batch["color"].max(axis=3) > 200
+    batch["depth"] = np.where(bright, 6000, 8000).astype(np.uint16)
+    varied = dataclasses.replace(VARIED, no_depth=0.0, reference_std=0.0)
+    crops = scene_crops(batch, np.random.default_rng(3), varied)
+    plain = scene_crops({k: v for k, v in batch.items() if k != "depth"}, np.random.default_rng(3), varied)
+    assert plain.relief is None and torch.equal(plain.rgb, crops.rgb), "depth changes nothing else"
+    shown, there = crops.relief[:, 0], crops.relief[:, 1] > 0
+    near = crops.rgb.max(dim=1).values > 0.95
+    far = there & (crops.rgb.max(dim=1).values < 0.2)
+    assert near.any() and shown[near & there].mean() < shown[far].mean() - 1.0
+
+
+def test_some_crops_have_no_depth() -> None:
+    batch = toy_scenes(8)
+    batch["depth"] = np.full((8, PIXELS, PIXELS), 6000, dtype=np.uint16)
+    many = [scene_crops(batch, np.random.default_rng(seed), SceneAugmentation(no_depth=0.5), 64) for seed in range(4)]
+    with_depth = torch.cat([crops.relief[:, 1].amax(dim=(1, 2)) for crops in many])
+    assert 0 < with_depth.sum() < len(with_depth)
+    assert scene_crops(batch, np.random.default_rng(0), VALIDATION, 64).relief[:, 1].amax(dim=(1, 2)).all()

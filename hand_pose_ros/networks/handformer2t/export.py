@@ -9,6 +9,7 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
+from hand_pose_ros.geometry.relief import RELIEF_MAPS, RELIEF_MEANING
 from hand_pose_ros.networks.handformer2t.decode import Decoded, decode
 from hand_pose_ros.networks.handformer2t.model import Handformer2T
 from hand_pose_ros.networks.onnx_file import write_graph
@@ -36,14 +37,15 @@ class DeployedHandformer2T(nn.Module):
         self.network = network.eval()
         self.std_factor = std_factor
 
-    def forward(self, rgb: Tensor) -> tuple[Tensor, ...]:
-        """rgb (B, crop, crop, 3) uint8 -> the fields of `Decoded` that the network has, in their order."""
-        return tuple(value for value in self.decoded(rgb) if value is not None)
+    def forward(self, rgb: Tensor, relief: Tensor | None = None) -> tuple[Tensor, ...]:
+        """rgb (B, crop, crop, 3) uint8, relief (B, 2, crop, crop) -> the fields of `Decoded` that the network has, in
+        their order."""
+        return tuple(value for value in self.decoded(rgb, relief) if value is not None)
 
-    def decoded(self, rgb: Tensor) -> Decoded:
+    def decoded(self, rgb: Tensor, relief: Tensor | None = None) -> Decoded:
         """The same by name."""
         image = rgb.to(torch.float32).permute(0, 3, 1, 2) / 255
-        return decode(self.network(image), self.network.config.network_widths.crop, self.std_factor)
+        return decode(self.network(image, relief), self.network.config.network_widths.crop, self.std_factor)
 
 
 def output_names(network: Handformer2T) -> tuple[str, ...]:
@@ -56,11 +58,14 @@ def output_names(network: Handformer2T) -> tuple[str, ...]:
     return tuple(name for name in Decoded._fields if name not in missing)
 
 
-def example_input(network: Handformer2T) -> Tensor:
-    """A crop of the right shape and type."""
+def example_inputs(network: Handformer2T) -> dict[str, Tensor]:
+    """A crop of the right shapes and types, by the inputs' names."""
     side = network.config.network_widths.crop
     generator = torch.Generator().manual_seed(0)
-    return torch.randint(0, 255, (1, side, side, 3), dtype=torch.uint8, generator=generator)
+    given = {"rgb": torch.randint(0, 255, (1, side, side, 3), dtype=torch.uint8, generator=generator)}
+    if network.config.depth:
+        given["relief"] = torch.rand((1, RELIEF_MAPS, side, side), generator=generator)
+    return given
 
 
 def export_onnx(
@@ -82,7 +87,7 @@ def export_onnx(
     names = output_names(network)
     about = {**_description(network, names, std_factor), **metadata}
     deployed = DeployedHandformer2T(network, std_factor)
-    return write_graph(deployed, path, {"rgb": example_input(network)}, names, about, batch)
+    return write_graph(deployed, path, example_inputs(network), names, about, batch)
 
 
 def _description(network: Handformer2T, names: tuple[str, ...], std_factor: float) -> dict[str, str]:
@@ -97,5 +102,6 @@ def _description(network: Handformer2T, names: tuple[str, ...], std_factor: floa
         "std_factor": str(std_factor),
         "joint_order": "canonical: wrist, then thumb, index, middle, ring, little, each base to tip",
         "input.rgb": f"(1,{side},{side},3) uint8 RGB crop of the hands",
+        **({"input.relief": f"(1,{RELIEF_MAPS},{side},{side}) float32 {RELIEF_MEANING}"} if config.depth else {}),
         **{f"output.{name}": _MEANING[name] for name in names},
     }

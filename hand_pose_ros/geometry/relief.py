@@ -1,0 +1,57 @@
+"""Depth as a network of two hands reads it beside colour: how far things lie behind the nearest of the crop's middle.
+
+Hands are what is nearest in the middle of a crop that was cut around them. Depths from there on say how they are
+turned, which is in front, and where they end, at any distance from the camera.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from hand_pose_ros.types import FloatArray
+
+# Its maps: depth behind the reference, and where there is a reading.
+RELIEF_MAPS: Final = 2
+# What the metadata of a model file says of such an input.
+RELIEF_MEANING: Final = (
+    "of the crop's depth: (depth - r - 0.1 m) / 0.15 m within -2 and 2, r nearer than 90 % of the readings of the "
+    "middle three fifths; and 1 where there is a reading; all 0 without depth"
+)
+# The middle is what is left without this part of the side all around.
+_BORDER: Final = 0.2
+# The reference is nearer than all but this share of the middle's readings: not the one that is nearest of all, which
+# may be a flying pixel.
+_NEAREST: Final = 0.1
+_FEWEST: Final = 20
+# Metres behind the reference that are shown as 0, and per unit; cut at two units on either side.
+_MIDDLE: Final = 0.1
+_UNIT: Final = 0.15
+_LIMIT: Final = 2.0
+
+
+def relief(depth: FloatArray, out: FloatArray, behind: float = 0.0) -> None:
+    """Write the relief of a crop.
+
+    Args:
+        depth: (S, S) float32 metres, 0 = no reading.
+        out: (2, S, S) float32: (depth - reference - 0.1 m) / 0.15 m, between -2 and 2, 0 without a reading; and 1 where
+            there is one. All 0 where the crop's middle has too few readings, as without a depth camera.
+        behind: metres that the reference is moved back (training varies it).
+    """
+    side = depth.shape[0]
+    border = int(_BORDER * side)
+    middle = depth[border : side - border, border : side - border]
+    readings = middle[middle > 0]
+    if len(readings) < _FEWEST:
+        out.fill(0.0)
+        return
+    rank = int(_NEAREST * len(readings))
+    reference = float(np.partition(readings, rank)[rank]) + behind
+    shown, there = out
+    np.subtract(depth, np.float32(reference + _MIDDLE), out=shown)
+    shown *= np.float32(1.0 / _UNIT)
+    np.clip(shown, -_LIMIT, _LIMIT, out=shown)
+    np.greater(depth, 0, out=there, casting="unsafe")
+    shown *= there
