@@ -16,6 +16,7 @@ from torch import Tensor
 
 from hand_pose_ros.networks.handformer2t import Handformer2T, Handformer2TConfig, Widths
 from hand_pose_ros.networks.handformer2t.config import PRESETS, Size
+from hand_pose_ros.networks.handformer2t.model import COLORS
 from hand_pose_ros.training import checkpoints
 from hand_pose_ros.training.encoder_start import begin_encoder
 from hand_pose_ros.training.errors import TrainingError
@@ -214,13 +215,17 @@ def learnt_by(path: Path) -> Mapping[str, Tensor]:
 
 
 def _of_weights(path: Path) -> Handformer2T:
-    """Our variant of these weights. Its crop is that whose levels leave as many single elements to draw."""
+    """Our variant of these weights. Its crop is that whose levels leave as many single elements to draw; it reads depth
+    where its first layer has channels for it."""
     weights: Any = torch.load(path, map_location="cpu", weights_only=True) if path.is_file() else None
-    if not checkpoints.are_weights(weights) or _ELEMENTS not in weights:
+    if not checkpoints.are_weights(weights) or _ELEMENTS not in weights or OF_HANDFORMER2T not in weights:
         raise TrainingError(f"{path}: expected weights of `hand_pose export handformer2t --save-weights`")
+    depth = weights[OF_HANDFORMER2T].shape[1] > COLORS
     for size, sides in itertools.product(PRESETS, range(2, _LARGEST_CROP // 32 + 1)):
         try:
-            config = network_config(Handformer2TOptions(SceneData(()), size=size, crop=32 * sides, placed=True))
+            config = network_config(
+                Handformer2TOptions(SceneData(()), size=size, crop=32 * sides, placed=True, depth=depth)
+            )
         except TrainingError:  # the size's features are not made for so large a crop
             continue
         if config.elements(0) != len(weights[_ELEMENTS]):

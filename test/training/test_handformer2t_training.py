@@ -183,9 +183,11 @@ def test_maps_learn_alone_and_begin_another_training_at_another_crop(
         run_handformer2t(other, settings(tmp_path / "other"))
 
 
-def test_weights_alone_are_the_network_and_its_crop(tmp_path: Path) -> None:
+@pytest.mark.parametrize("depth", [False, True])
+def test_weights_alone_are_the_network_and_its_crop(tmp_path: Path, depth: bool) -> None:
     torch.manual_seed(0)
-    network = Handformer2T(network_config(Handformer2TOptions(SceneData(()), crop=96, placed=True))).eval()
+    chosen = Handformer2TOptions(SceneData(()), crop=96, placed=True, depth=depth)
+    network = Handformer2T(network_config(chosen)).eval()
     checkpoints.save_weights(network, tmp_path / "a.pt", half=True)
     found = trained(tmp_path / "a.pt")
     assert found.config == network.config

@@ -19,6 +19,10 @@ MAP_STRIDE: Final = 2
 # Heat maps and segmentation regress this value at a joint and on the object.
 MAP_RANGE: Final = 255.0
 HANDS: Final = 2
+# Spread of the heat map's Gaussians, pixels of the map, and how far from a joint a keypoint may lie to be that joint's,
+# pixels of a 128x128 map (fact sheet section 6).
+HEAT_SPREAD: Final = 1.25
+JOINT_RADIUS: Final = 3.0
 # Depth bins of the 2.5D representation span +-150 mm about the parent joint (fact sheet section 3).
 DEPTH_HALF_RANGE: Final = 0.15
 
@@ -171,6 +175,12 @@ class KeypointTransformerConfig:
             checkpoints.
         peaks: how keypoints are found.
         crop: side of the crop in pixels, a multiple of 32; published: 256. Half of it is the side of the maps.
+        heat_spread, joint_radius: what the heat map and the identities are taught: see `HEAT_SPREAD`, `JOINT_RADIUS`.
+            Where a Gaussian is above the peaks' threshold beyond their radius, its flank is taken for more peaks.
+        depth: the encoder reads the relief of a depth image (`geometry.relief`) beside colour (ours: a RealSense has
+            one); where there is none it is 0.
+        placed: maps of the joints of either hand, hands ordered by place (`placed`; ours), tell the tokens which joint
+            is seen, and the queries where it is expected. Needs `representation` "3d" and a residual decoder.
         widths: overrides the preset.
     """
 
@@ -185,6 +195,10 @@ class KeypointTransformerConfig:
     peaks: PeakSettings = PeakSettings()
     widths: Widths | None = None
     crop: int = CROP_SIZE
+    heat_spread: float = HEAT_SPREAD
+    joint_radius: float = JOINT_RADIUS
+    depth: bool = False
+    placed: bool = False
 
     def __post_init__(self) -> None:
         if (self.size, self.decoder) not in PRESETS:
@@ -204,6 +218,10 @@ class KeypointTransformerConfig:
             raise ValueError(f"crop: expected a multiple of 32 from 64 up, got {self.crop}")
         if self.left_object and not self.objects:
             raise ValueError("left_object needs objects=True: it is a head of the object")
+        if self.variant == "authors" and (self.depth or self.placed):
+            raise ValueError("depth and placed are ours; the variant 'authors' has neither")
+        if self.placed and (self.representation != "3d" or not self.network_widths.residual):
+            raise ValueError("placed needs representation '3d' and a residual decoder, as size 'lite' has it")
 
     @property
     def network_widths(self) -> Widths:

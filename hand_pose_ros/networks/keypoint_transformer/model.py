@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, cast
+from typing import Any, Final, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from hand_pose_ros.geometry.relief import RELIEF_MAPS
 from hand_pose_ros.networks.backbones.resnet import ResNetEncoder
+from hand_pose_ros.networks.handformer2t.maps import MapPrediction
 from hand_pose_ros.networks.keypoint_transformer.attention import CrossAttention, SelfAttention
 from hand_pose_ros.networks.keypoint_transformer.config import MAP_RANGE, KeypointTransformerConfig
 from hand_pose_ros.networks.keypoint_transformer.heads import MLP, PoseHeads
@@ -20,16 +22,21 @@ from hand_pose_ros.networks.keypoint_transformer.peaks import (
     greedy_keypoints,
     position_code,
 )
+from hand_pose_ros.networks.keypoint_transformer.placed import TOLD, PlacedMaps, Told, place_maps
 from hand_pose_ros.networks.keypoint_transformer.queries import query_layout
 from hand_pose_ros.networks.keypoint_transformer.unet import ResidualDecoder, decoder_of
 
+COLORS: Final = 3
+
 
 class ImageFeatures(NamedTuple):
-    """features: decoder maps at strides 2 to 32; maps (B, 1 or 2, 128, 128) of 255; deepest (B, C, 8, 8) encoder's."""
+    """features: decoder maps at strides 2 to 32; maps (B, 1 or 2, 128, 128) of 255; deepest (B, C, 8, 8) encoder's;
+    placed: what the maps of joints say (`KeypointTransformerConfig.placed`)."""
 
     features: tuple[Tensor, ...]
     maps: Tensor
     deepest: Tensor
+    placed: MapPrediction | None = None
 
 
 class Pyramid(ResNetEncoder):
@@ -51,10 +58,17 @@ class KeypointTransformer(nn.Module):
         config, widths = self.config, self.config.network_widths
         self.authors = config.variant == "authors"
         self.layout = query_layout(config)
-        self.backbone = Pyramid(3, widths.backbone, widths.blocks, widths.stem_kernel, widths.stem, widths.bottleneck)
+        inputs = COLORS + (RELIEF_MAPS if config.depth else 0)
+        self.backbone = Pyramid(
+            inputs, widths.backbone, widths.blocks, widths.stem_kernel, widths.stem, widths.bottleneck
+        )
         self.decoder = decoder_of(widths, config.objects)
         appearance = widths.channels - widths.position
-        self.hand_token = MLP((sum(widths.maps), *widths.token_hidden, appearance), last_relu=True)
+        self.maps = place_maps(config) if config.placed else None
+        self.placed = PlacedMaps(config) if config.placed else None
+        self.hand_token = MLP(
+            (sum(widths.maps) + (TOLD if config.placed else 0), *widths.token_hidden, appearance), last_relu=True
+        )
         # Object tokens see the two coarsest maps only.
         self.object_token = (
             MLP((sum(widths.maps[-2:]), *widths.object_hidden, appearance), last_relu=True) if config.objects else None
@@ -69,48 +83,61 @@ class KeypointTransformer(nn.Module):
         self.register_buffer("query_blocked", self.layout.blocked[None], persistent=False)
         _initialise(self)
 
-    def forward(self, image: Tensor, keypoints: Keypoints | None = None) -> KeypointTransformerOutput:
+    def forward(
+        self, image: Tensor, keypoints: Keypoints | None = None, relief: Tensor | None = None
+    ) -> KeypointTransformerOutput:
         """Hands and object of a batch of crops.
 
         Args:
             image: (B, 3, crop, crop) RGB in 0..1; crop is 256 unless configured.
             keypoints: used in place of the peaks, as in the first epochs of training.
+            relief: (B, 2, crop, crop) of `geometry.relief`; read with `config.depth`, None: no depth is known.
         """
-        seen = self.see(image)
+        seen = self.see(image, relief)
         if keypoints is None:
             search = greedy_keypoints if self.authors else graph_keypoints
             keypoints = search(seen.maps, self.config.hand_slots, self.config.object_slots, self.config.peaks)
         return self.understand(seen, keypoints)
 
-    def see(self, image: Tensor) -> ImageFeatures:
-        """The convolutional part: image (B, 3, 256, 256) -> feature maps, heat map and segmentation."""
+    def see(self, image: Tensor, relief: Tensor | None = None) -> ImageFeatures:
+        """The convolutional part: image (B, 3, 256, 256) and relief -> feature maps, heat map and segmentation."""
+        if self.config.depth:
+            nothing = image.new_zeros((image.shape[0], RELIEF_MAPS, *image.shape[2:]))
+            image = torch.cat((image, nothing if relief is None else relief), dim=1)
+            image = image.contiguous(memory_format=torch.channels_last)
         pyramid = self.backbone(image)
         features, maps = self.decoder(pyramid)
-        return ImageFeatures(features, maps if self.authors else maps * MAP_RANGE, pyramid[4])
+        placed = None if self.maps is None else self.maps(features[1:2])
+        return ImageFeatures(features, maps if self.authors else maps * MAP_RANGE, pyramid[4], placed)
 
     def understand(self, seen: ImageFeatures, keypoints: Keypoints) -> KeypointTransformerOutput:
         """The transformer part: which joint each keypoint is, and the poses."""
         # Without any keypoint all slots are looked at: they are alike, and nothing is undefined.
         empty = keypoints.valid.sum(dim=1, keepdim=True) == 0
         blocked = ~(keypoints.valid | empty)[:, None]
-        memory, read = self.self_attention(self.tokens(seen.features, keypoints), blocked)
+        told = None if self.placed is None else self.placed(seen.placed, keypoints.xy)
+        memory, read = self.self_attention(self.tokens(seen.features, keypoints, told), blocked)
         memory_blocked = self._memory_blocked(blocked, keypoints)
-        answers, attention = self.cross_attention(self.queries.weight[None], memory, self.query_blocked, memory_blocked)
+        queries = self.queries.weight[None] if told is None else self.queries.weight + told.queries
+        answers, attention = self.cross_attention(queries, memory, self.query_blocked, memory_blocked)
+        identity = self.identity(read)
         hand_type = None if self.hand_type is None else self.hand_type(seen.deepest.mean(dim=(2, 3)))
         heads = cast("dict[str, Any]", self.heads(answers))
         return KeypointTransformerOutput(
             maps=seen.maps,
             keypoints=keypoints,
-            identity_logits=self.identity(read),
+            identity_logits=identity if told is None else identity + told.identity,
             attention=attention,
+            side_logits=None if told is None else told.side_logits,
+            pair_logits=None if told is None else told.pair_logits,
             hand_type_logits=hand_type,
             **heads,
         )
 
-    def tokens(self, features: tuple[Tensor, ...], keypoints: Keypoints) -> Tensor:
+    def tokens(self, features: tuple[Tensor, ...], keypoints: Keypoints, told: Told | None = None) -> Tensor:
         """Appearance and place of each keypoint (B, K, C)."""
         sampled = self.sample(features, keypoints.xy)
-        appearance = self.hand_token(sampled)
+        appearance = self.hand_token(sampled if told is None else torch.cat((sampled, told.tokens), dim=2))
         if self.object_token is not None:
             coarse = sum(self.config.network_widths.maps[-2:])
             objects = self.object_token(sampled[..., -coarse:])

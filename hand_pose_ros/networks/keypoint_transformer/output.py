@@ -31,6 +31,8 @@ class KeypointTransformerOutput(NamedTuple):
         object_left_translation: (L, B, 3) metres, from the left wrist.
         object_corners: (L, B, 8, 2) pixels of the 128x128 map (authors only; never trained).
         hand_type_logits: (B, 2) right, left (authors only; never trained).
+        side_logits: (B, 2) of each of two hands by place that it is a right one; pair_logits: (B,) that there are two
+            (`KeypointTransformerConfig.placed`).
     """
 
     maps: Tensor
@@ -48,3 +50,5 @@ class KeypointTransformerOutput(NamedTuple):
     object_left_translation: Tensor | None
     object_corners: Tensor | None
     hand_type_logits: Tensor | None
+    side_logits: Tensor | None = None
+    pair_logits: Tensor | None = None
