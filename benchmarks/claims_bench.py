@@ -23,12 +23,13 @@ from benchmarks.claims_rows import NARROW, Row
 from hand_pose_ros.networks.keypoint_transformer import KeypointTransformer, KeypointTransformerOutput
 from hand_pose_ros.networks.keypoint_transformer.decode import decode
 from hand_pose_ros.networks.keypoint_transformer.model import ImageFeatures
+from hand_pose_ros.training.keypoint_transformer_figures import scene_figures
 from hand_pose_ros.training.keypoint_transformer_losses import (
     PUBLISHED_WEIGHTS,
     KeypointTransformerLossConfig,
     keypoint_transformer_loss,
 )
-from hand_pose_ros.training.keypoint_transformer_module import KeypointTransformerModule, scene_figures
+from hand_pose_ros.training.keypoint_transformer_module import KeypointTransformerModule
 from hand_pose_ros.training.keypoint_transformer_targets import scene_targets
 from hand_pose_ros.training.optimisation import Measured, Schedule
 from hand_pose_ros.training.run import Data, RunSettings, train

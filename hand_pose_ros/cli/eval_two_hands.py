@@ -44,7 +44,7 @@ from hand_pose_ros.pipeline.handformer2t import MODEL as HANDFORMER2T
 from hand_pose_ros.pipeline.handformer2t import Handformer2TNetwork
 from hand_pose_ros.pipeline.keypoint_transformer import MODEL as KEYPOINT_TRANSFORMER
 from hand_pose_ros.pipeline.keypoint_transformer import KeypointTransformerNetwork
-from hand_pose_ros.pipeline.scene_network import SceneNetwork
+from hand_pose_ros.pipeline.scene_network import SceneNetwork, takes_depth
 from hand_pose_ros.types import DoubleArray
 
 DATASETS: Final = (*SCENE_NAMES, "scenes")
@@ -101,6 +101,12 @@ def _add(parser: argparse.ArgumentParser, model: str) -> None:
         help="ho3d, h2o3d: YCB models (NAME/textured_simple.obj); MSSD is measured on their vertices, else on the "
         "corners of the object's box",
     )
+    parser.add_argument(
+        "--depth",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="scenes: show depth to a network that reads it, as with a depth camera (default: yes)",
+    )
     parser.add_argument("--submission", type=Path, metavar="FILE.json", help="ho3d, h2o3d: also the challenge's file")
     parser.add_argument("--out", type=Path, default=Path("out/eval"), help="folder of the report (default: out/eval)")
 
@@ -144,7 +150,7 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _data(args: argparse.Namespace) -> SceneDataset:
-    reading = Reading(color=True, depth=False)
+    reading = Reading(color=True, depth=args.depth and args.dataset == "scenes")
     if args.dataset == "scenes":
         if args.split is not None:
             raise UsageError("--split: stored scenes have none")
@@ -257,6 +263,8 @@ def _challenge_table(results: SceneResults, hands: int) -> Table:
 
 def _notes(args: argparse.Namespace, network: SceneNetwork) -> list[str]:
     notes = [f"crops: {network.margin:g} times the annotated box, {network.size} pixels"]
+    if takes_depth(network.engine):
+        notes.append("depth was shown" if args.depth and args.dataset == "scenes" else "depth was not shown")
     outputs = {spec.name for spec in network.engine.outputs}
     if not {"joints", "pose"} & outputs and args.root_depths is None:
         notes.append("2.5D output: each hand's true wrist depth was given, where the paper takes RootNet's")

@@ -39,7 +39,7 @@ def export(args: argparse.Namespace) -> int:
         network = training.trained(args.checkpoint)
     except load("hand_pose_ros.training.errors").TrainingError as error:
         raise UsageError(str(error)) from error
-    scenes = StoredScenes(args.validation, Reading(depth=False))
+    scenes = StoredScenes(args.validation, Reading(depth=network.config.depth))
     margin = training.PLANS["ours"].training.margin
     # Angles alone cannot be measured against joints.
     folder = "" if args.hand_model is None and network.config.representation == "angles" else args.hand_model

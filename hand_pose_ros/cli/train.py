@@ -89,7 +89,8 @@ def _add_network(parser: argparse.ArgumentParser) -> None:
     network.add_argument(
         "--placed",
         action="store_true",
-        help="handformer2t: our variant, as shipped: joint maps under the coarse pose, hands ordered by place",
+        help="networks of two hands: our variant, as shipped: maps of joints of hands ordered by place; in "
+        "handformer2t under the coarse pose, in keypoint_transformer beside tokens and queries",
     )
     network.add_argument(
         "--maps-only",
@@ -97,7 +98,7 @@ def _add_network(parser: argparse.ArgumentParser) -> None:
         help="handformer2t --placed: learn encoder, decoder and maps alone, to begin another training as its --encoder",
     )
     network.add_argument(
-        "--depth", action="store_true", help="handformer2t: read depth beside colour, where a picture has it"
+        "--depth", action="store_true", help="networks of two hands: read depth beside colour, where a picture has it"
     )
     network.add_argument("--fusion", default="keypoint", choices=("keypoint", "dense"), help="default: keypoint")
 
@@ -325,6 +326,8 @@ def _transformer(args: argparse.Namespace, started: float) -> Path:
             cross_layers=args.cross_layers,
             variant=args.variant,
             crop=args.crop or CROP,
+            depth=args.depth,
+            placed=args.placed,
         ),
         recipe=args.recipe,
         batch_size=args.batch_size,

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hand_pose_ros.datasets.base import DatasetError, Reading, SampleKey
+from hand_pose_ros.datasets.synthetic.shards import DEPTH_UNIT
 from hand_pose_ros.datasets.synthetic.spec import Label, Shape
 from hand_pose_ros.datasets.two_hands import ObjectTruth, SceneDataset, SceneSample
 from hand_pose_ros.geometry.symmetry import Symmetry
@@ -22,7 +23,8 @@ _RIM: Final = 12
 
 
 class StoredScenes(SceneDataset):
-    """Shards of scenes as samples; the picture is the stored square, its own camera belongs to it.
+    """Shards of scenes as samples; the picture is the stored square, its own camera belongs to it. Older shards have no
+    depth.
 
     A sample's box is that of all joints; objects are named after their shape ("box", "cylinder", ...).
 
@@ -60,9 +62,12 @@ class StoredScenes(SceneDataset):
 
     def __getitem__(self, index: int) -> SceneSample:
         shard, place = self._place(index)
-        row = {name: np.array(array[place]) for name, array in self._shards[shard].items() if name != "color"}
-        color = np.array(self._shards[shard]["color"][place]) if self.reading.color else None
-        height, width = self._shards[shard]["color"].shape[1:3]
+        arrays = self._shards[shard]
+        row = {name: np.array(array[place]) for name, array in arrays.items() if name not in ("color", "depth")}
+        color = np.array(arrays["color"][place]) if self.reading.color else None
+        seen = self.reading.depth and "depth" in arrays
+        depth = arrays["depth"][place].astype(np.float32) * np.float32(DEPTH_UNIT) if seen else None
+        height, width = arrays["color"].shape[1:3]
         present = row["present"]
         left, top, right, bottom = (float(value) for value in row["box"])
         fx, fy, cx, cy = (float(value) for value in row["intrinsics"])
@@ -71,7 +76,7 @@ class StoredScenes(SceneDataset):
             key=self.key(index),
             intrinsics=Intrinsics(fx, fy, cx, cy, width, height),
             rgb=color,
-            depth=None,
+            depth=depth,
             joints=row["joints"],
             valid=np.repeat(present[:, None], row["joints"].shape[1], axis=1),
             present=present,

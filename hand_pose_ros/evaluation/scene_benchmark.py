@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from hand_pose_ros.datasets.scene_shards import shape_points
 from hand_pose_ros.datasets.two_hands import HANDS, SceneSample, scene_box
+from hand_pose_ros.engines.base import Array
 from hand_pose_ros.evaluation.two_hands import (
     RHD_AUC_RANGE,
     TwoHandScores,
@@ -27,8 +28,8 @@ from hand_pose_ros.evaluation.two_hands import (
 )
 from hand_pose_ros.evaluation.two_hands_objects import ObjectScores, Poses, mssd
 from hand_pose_ros.geometry.lifting import place_joints
-from hand_pose_ros.geometry.scene_crop import MIN_SIDE, Window
-from hand_pose_ros.pipeline.scene_network import SceneNetwork, SeenHand, SeenScene
+from hand_pose_ros.geometry.scene_crop import MIN_SIDE, SceneCutter, Window
+from hand_pose_ros.pipeline.scene_network import SceneNetwork, SeenHand, SeenScene, takes_depth
 from hand_pose_ros.skeleton import NUM_JOINTS, WRIST
 from hand_pose_ros.types import BoolArray, DoubleArray, Intrinsics
 
@@ -117,12 +118,8 @@ def look_at(
 
 
 def _look(sample: SceneSample, network: SceneNetwork, model: ObjectModel, depths: DoubleArray | None) -> dict[str, Any]:
-    if sample.rgb is None:
-        raise ValueError(f"{sample.key}: expected a picture; read the data set with Reading(color=True)")
     window = crop_window(sample, network.margin, network.around_object)
-    crop = np.zeros((1, network.size, network.size, 3), dtype=np.uint8)
-    window.cut(sample.rgb, crop[0])
-    seen = network.read(network.engine.run({"rgb": crop}), window)
+    seen = network.read(run_network(network, sample), window)
     truth, camera = sample.joints.astype(np.float64), sample.intrinsics
     roots = depths if depths is not None else truth[:, WRIST, 2]
     z = np.where(roots > 0, roots, _SOMEWHERE)
@@ -138,6 +135,19 @@ def _look(sample: SceneSample, network: SceneNetwork, model: ObjectModel, depths
         "pixels": _pixel_errors(seen, sample, window),
         **_object_errors(seen, sample, model),
     }
+
+
+def run_network(network: SceneNetwork, sample: SceneSample) -> Mapping[str, Array]:
+    """The network's outputs on `crop_window` of a sample that has a picture; it is shown depth where it reads it.
+
+    Raises:
+        ValueError: the sample has no picture.
+    """
+    if sample.rgb is None:
+        raise ValueError(f"{sample.key}: expected a picture; read the data set with Reading(color=True)")
+    window = crop_window(sample, network.margin, network.around_object)
+    cutter = SceneCutter(network.size, takes_depth(network.engine))
+    return network.engine.run(cutter.cut(window, sample.rgb, sample.depth))
 
 
 def crop_window(sample: SceneSample, margin: float, around_object: bool = True) -> Window:

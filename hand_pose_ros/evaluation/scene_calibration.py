@@ -9,8 +9,7 @@ from typing import Final
 import numpy as np
 
 from hand_pose_ros.datasets.two_hands import SceneSample
-from hand_pose_ros.engines.base import Engine
-from hand_pose_ros.evaluation.scene_benchmark import SceneFigures, SceneResults, crop_window
+from hand_pose_ros.evaluation.scene_benchmark import SceneFigures, SceneResults, crop_window, run_network
 from hand_pose_ros.geometry.camera import project
 from hand_pose_ros.pipeline.scene_network import SceneNetwork
 from hand_pose_ros.skeleton import WRIST
@@ -53,7 +52,8 @@ def measure_deviations(samples: Iterable[SceneSample], network: SceneNetwork) ->
     """
     places, depths, translations, presences, truths = [], [], [], [], []
     for sample in samples:
-        outputs = _run(network.engine, sample, network)
+        given = run_network(network, sample)
+        outputs = {name: np.asarray(value, dtype=np.float64) for name, value in given.items()}
         truths.append(sample.present)
         presences.append(outputs["presence"][0])
         for k in np.flatnonzero(sample.valid.all(axis=1)):
@@ -87,14 +87,6 @@ def _spread(errors: DoubleArray) -> float:
     """Root mean square of all but the largest errors."""
     size = np.abs(errors)
     return float(np.sqrt(np.mean(size[size <= np.quantile(size, _TRUSTED)] ** 2)))
-
-
-def _run(engine: Engine, sample: SceneSample, network: SceneNetwork) -> dict[str, DoubleArray]:
-    if sample.rgb is None:
-        raise ValueError(f"{sample.key}: expected a picture; read the data set with Reading(color=True)")
-    crop = np.zeros((1, network.size, network.size, 3), dtype=np.uint8)
-    crop_window(sample, network.margin, network.around_object).cut(sample.rgb, crop[0])
-    return {name: np.asarray(value, dtype=np.float64) for name, value in engine.run({"rgb": crop}).items()}
 
 
 def card_figures(found: SceneFigures, results: SceneResults) -> dict[str, str]:

@@ -15,7 +15,16 @@ import numpy as np
 from hand_pose_ros.engines.base import Array, Engine, TensorSpec, require_contract
 from hand_pose_ros.geometry.scene_crop import WINDOW_MARGIN, Window
 from hand_pose_ros.hand_model.model import NUM_BETAS, NUM_MODEL_JOINTS, HandModel
-from hand_pose_ros.pipeline.scene_network import HANDS, SeenHand, SeenObject, SeenScene, crop_size, levelled, stated
+from hand_pose_ros.pipeline.scene_network import (
+    HANDS,
+    SeenHand,
+    SeenObject,
+    SeenScene,
+    crop_size,
+    levelled,
+    scene_inputs,
+    stated,
+)
 from hand_pose_ros.skeleton import NUM_JOINTS, WRIST, Side
 from hand_pose_ros.types import DoubleArray
 
@@ -32,7 +41,7 @@ TRANSLATION_STD: Final = 0.03
 SURE: Final = 0.5
 NEAR: Final = 0.125
 
-_FLOAT, _BYTE = np.dtype(np.float32), np.dtype(np.uint8)
+_FLOAT: Final = np.dtype(np.float32)
 _COMMON: Final = (
     TensorSpec("hand_translation", (1, 3), _FLOAT),
     TensorSpec("presence", (1, 2), _FLOAT),
@@ -77,8 +86,7 @@ class KeypointTransformerNetwork:
         self._shaped = self._angles or "joints" in names
         pose = _ANGLES if self._angles else (_JOINTS if self._shaped else ()) + _PLACES
         wanted = (*_COMMON, *pose, *(_OBJECT if self.has_object else ()))
-        rgb = TensorSpec("rgb", (1, self.size, self.size, 3), _BYTE)
-        require_contract(engine, "Keypoint Transformer", (rgb,), wanted)
+        require_contract(engine, "Keypoint Transformer", scene_inputs(engine, self.size), wanted)
         self.engine = engine
         given = {} if models is None else models
         self._models = {side: given.get(side) or HandModel.bundled(side) for side in HANDS} if self._angles else {}

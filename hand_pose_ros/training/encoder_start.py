@@ -21,6 +21,7 @@ from hand_pose_ros.training.errors import TrainingError
 
 COLOR_ENCODER: Final = "rgb_branch.encoder."
 _SEEING: Final = ("backbone.", "decoder.")
+_MAPS: Final = ("maps.",)
 _STEM: Final = "backbone.conv1.weight"
 
 
@@ -90,7 +91,8 @@ def _fits(name: str, own: torch.Size, other: torch.Size) -> bool:
 
 @torch.no_grad()
 def begin_as_handformer2t(network: KeypointTransformer, weights: Mapping[str, Tensor]) -> None:
-    """Put encoder and decoder of Handformer2T weights (with a `decoder`) into a Keypoint Transformer that has the same.
+    """Put encoder and decoder of Handformer2T weights (with a `decoder`) into a Keypoint Transformer that has the same,
+    and the maps into one that is `placed`.
 
     Handformer2T's colours are normalised, Keypoint Transformer's are not: the first layer takes that over, and is the
     same but for the picture's border.
@@ -98,11 +100,14 @@ def begin_as_handformer2t(network: KeypointTransformer, weights: Mapping[str, Te
     Raises:
         TrainingError: these parts are others there; the text lists what differs.
     """
+    maps = _MAPS if network.config.placed else ()
     begun = {
-        name.replace("decoder.", "decoder.blocks.", 1): w for name, w in weights.items() if name.startswith(_SEEING)
+        name.replace("decoder.", "decoder.blocks.", 1) if name.startswith("decoder.") else name: w
+        for name, w in weights.items()
+        if name.startswith((*_SEEING, *maps))
     }
-    take_over(network, begun, ("backbone.", "decoder.blocks."))
-    stem, norm = network.backbone.conv1.weight, network.backbone.bn1
+    take_over(network, begun, ("backbone.", "decoder.blocks.", *maps))
+    stem, norm = network.backbone.conv1.weight[:, : len(MEAN)], network.backbone.bn1
     stem.div_(torch.tensor(DEVIATION, dtype=stem.dtype)[None, :, None, None])
     shift = (stem.sum(dim=(2, 3)) * torch.tensor(MEAN, dtype=stem.dtype)).sum(dim=1)
     cast(Tensor, norm.running_mean).add_(shift)

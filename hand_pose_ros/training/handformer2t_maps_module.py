@@ -15,10 +15,10 @@ from hand_pose_ros.networks.handformer2t import Handformer2T
 from hand_pose_ros.networks.handformer2t.maps import MapPrediction, turn
 from hand_pose_ros.training.encoder_start import take_over
 from hand_pose_ros.training.errors import TrainingError
-from hand_pose_ros.training.handformer2t_losses import absolute_error, facing_error
+from hand_pose_ros.training.handformer2t_losses import Handformer2TLoss, absolute_error, facing_error
 from hand_pose_ros.training.handformer2t_maps import map_loss
 from hand_pose_ros.training.handformer2t_module import Handformer2TModule, targets_of
-from hand_pose_ros.training.handformer2t_order import by_place
+from hand_pose_ros.training.handformer2t_order import Ordered, by_place
 from hand_pose_ros.training.optimisation import Measured
 from hand_pose_ros.training.scene_crops import SceneBatch
 
@@ -38,15 +38,9 @@ class MapsModule(Handformer2TModule):
 
     def loss(self, batch: SceneBatch) -> dict[str, Tensor]:
         """The maps' terms."""
-        found, config = _expected(cast(Handformer2T, self.network), batch), self.losses.config
-        targets, uv, sides, _ = by_place(targets_of(batch, self.crop), batch.uv, found.pose)
-        terms = {
-            "maps": config.maps * map_loss(found.logits, uv, targets.joint_valid > 0, self.crop),
-            "expected": config.direct * absolute_error(found.pose[None], targets.poses, targets.joint_valid),
-            "facing": config.facing * facing_error(found.facing, targets, sides),
-        }
-        if config.map_depths > 0:
-            terms |= self.losses.map_terms(found.depths, found.palms, targets, sides)
+        found = _expected(cast(Handformer2T, self.network), batch)
+        ordered = by_place(targets_of(batch, self.crop), batch.uv, found.pose)
+        terms = placed_map_terms(found, ordered, self.losses, self.crop)
         return {**terms, "total": torch.stack(list(terms.values())).sum()}
 
     @torch.no_grad()
@@ -62,6 +56,19 @@ class MapsModule(Handformer2TModule):
             "error_px": (float(pixels[known].mean()) if known.any() else 0.0, float(known.sum())),
             "side": (float(right.float().mean()) if there.any() else 0.0, float(there.sum())),
         }
+
+
+def placed_map_terms(found: MapPrediction, ordered: Ordered, losses: Handformer2TLoss, crop: int) -> dict[str, Tensor]:
+    """The weighted terms of maps by place (float32) of crops of this side; the truth by place."""
+    config, (targets, uv, sides, _) = losses.config, ordered
+    terms = {
+        "maps": config.maps * map_loss(found.logits, uv, targets.joint_valid > 0, crop),
+        "expected": config.direct * absolute_error(found.pose[None], targets.poses, targets.joint_valid),
+        "facing": config.facing * facing_error(found.facing, targets, sides),
+    }
+    if config.map_depths > 0:
+        terms |= losses.map_terms(found.depths, found.palms, targets, sides)
+    return terms
 
 
 def _expected(network: Handformer2T, batch: SceneBatch) -> MapPrediction:

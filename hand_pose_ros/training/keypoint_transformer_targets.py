@@ -10,6 +10,8 @@ from torch import Tensor
 
 from hand_pose_ros.networks.keypoint_transformer.config import (
     DEPTH_HALF_RANGE,
+    HEAT_SPREAD,
+    JOINT_RADIUS,
     MAP_RANGE,
     MAP_SIZE,
     KeypointTransformerConfig,
@@ -23,9 +25,8 @@ from hand_pose_ros.training.scene_crops import SceneBatch
 PeakSearch = Callable[[Tensor, int, int, PeakSettings], Keypoints]
 IdentityRule = Literal["nearest", "front"]
 
-# Fact sheet section 6: spread of the heat map's and the bins' Gaussians, and how far a keypoint may lie from its joint.
+# Fact sheet section 6: spread of the bins' Gaussians.
 SIGMA: Final = 1.25
-IDENTITY_RADIUS: Final = 3.0
 _RIDGE: Final = 1e-4
 # An object token is the object's where its pixel of the true segmentation is above this.
 _OBJECT_PIXEL: Final = 100.0
@@ -51,6 +52,7 @@ class KeypointTransformerTargets(NamedTuple):
         object_box: (B, 8, 3) corners in the object's axes.
         object_symmetries: (B, S, 3, 3) rotations in the object's axes that leave it alike, the identity among them.
         map_size: side of the maps in pixels; 128 in what is said above.
+        heat_spread, joint_radius: see `KeypointTransformerConfig`.
         object_weight: (B,) 0 where the object's pose is unknown; else its weight (published: 1, some objects 4).
     """
 
@@ -70,6 +72,8 @@ class KeypointTransformerTargets(NamedTuple):
     object_symmetries: Tensor | None = None
     object_weight: Tensor | None = None
     map_size: int = MAP_SIZE
+    heat_spread: float = HEAT_SPREAD
+    joint_radius: float = JOINT_RADIUS
 
     @property
     def from_right(self) -> Tensor:
@@ -99,6 +103,8 @@ def scene_targets(batch: SceneBatch, config: KeypointTransformerConfig) -> Keypo
         translation_valid=(both | left_only).float(),
         maps_valid=torch.ones_like(origin[:, 0]),
         map_size=config.map_size,
+        heat_spread=config.heat_spread,
+        joint_radius=config.joint_radius,
     )
     if config.representation == "angles" and batch.pose is not None and batch.shape is not None:
         weight = present.float()[..., None]
@@ -137,7 +143,7 @@ def with_parents(valid: Tensor) -> Tensor:
 def heat_map(targets: KeypointTransformerTargets) -> Tensor:
     """(B, 128, 128): the sum of all valid joints' Gaussians of height 255."""
     axis = torch.arange(targets.map_size, dtype=targets.places.dtype, device=targets.places.device)
-    along = torch.exp(-((targets.places.flatten(1, 2)[..., None] - axis).square()) / (2 * SIGMA**2))
+    along = torch.exp(-((targets.places.flatten(1, 2)[..., None] - axis).square()) / (2 * targets.heat_spread**2))
     columns, rows = along[:, :, 0] * targets.joint_valid.flatten(1)[..., None], along[:, :, 1]
     return MAP_RANGE * torch.einsum("bjy,bjx->byx", rows, columns)
 
@@ -145,12 +151,12 @@ def heat_map(targets: KeypointTransformerTargets) -> Tensor:
 def identities(targets: KeypointTransformerTargets, keypoints: Keypoints, rule: IdentityRule) -> Tensor:
     """The class (B, K) of each keypoint, in the network's order (the paper's): background, right, left, object.
 
-    A joint within 3 pixels: the nearest (paper), or the one in front (published code).
+    A joint within 3 pixels (`joint_radius`): the nearest (paper), or the one in front (published code).
     """
     places = published_order(targets.places).flatten(1, 2)
     valid = published_order(targets.joint_valid).flatten(1)
     distance = torch.linalg.vector_norm(keypoints.xy[:, :, None] - places[:, None], dim=3)
-    near = (distance <= IDENTITY_RADIUS * targets.map_size / MAP_SIZE) & (valid[:, None] > 0)
+    near = (distance <= targets.joint_radius * targets.map_size / MAP_SIZE) & (valid[:, None] > 0)
     depth = published_order(targets.from_right)[..., 2].flatten(1)
     rank = distance if rule == "nearest" else depth[:, None].expand_as(distance)
     best = torch.where(near, rank, torch.full_like(rank, _FAR)).argmin(dim=2) + 1

@@ -30,8 +30,9 @@ from hand_pose_ros.training.keypoint_transformer_targets import Disturbance
 from hand_pose_ros.training.length import steps_in_all
 from hand_pose_ros.training.optimisation import Schedule
 from hand_pose_ros.training.run import BatchSource, Data, RunSettings, train
-from hand_pose_ros.training.scene_crops import VALIDATION, SceneAugmentation, scene_crops
+from hand_pose_ros.training.scene_crops import VALIDATION, SceneAugmentation, SceneBatch, scene_crops
 from hand_pose_ros.training.scene_sources import SceneData, open_sources
+from hand_pose_ros.training.shards import Batch
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,8 @@ class ScenePlan:
         background: see `KeypointTransformerLossConfig`.
         weights: of some losses in place of the published ones.
         training, validation: how crops are varied.
+        frozen_part: of the steps, in which what another training has brought along stays as it is (`Course.frozen`).
+        decay_part: last part of the steps, in which the rate falls, without `falls`.
     """
 
     batch_size: int
@@ -72,6 +75,8 @@ class ScenePlan:
     weights: Mapping[str, float]
     training: SceneAugmentation
     validation: SceneAugmentation
+    frozen_part: float = 0.0
+    decay_part: float = 0.4
 
 
 def _published(epochs: int, truth_epochs: int, around_object: bool) -> ScenePlan:
@@ -124,6 +129,21 @@ PLANS: Final[Mapping[str, ScenePlan]] = {
     "interhand": _published(30, 5, False),
     "objects": _published(150, 25, True),
 }
+# "ours" of networks with maps by place, which another training has brought along: they tell identities from the first
+# step on, so nothing but the heat map waits for anything.
+_PLACED: Final = dataclasses.replace(
+    PLANS["ours"],
+    batch_size=64,
+    average=0.997,
+    detector_part=0.0,
+    truth_part=0.0,
+    joint_maps=1.0,
+    frozen_part=0.0,
+    decay_part=0.6,
+)
+# Their keypoints: small crops have few pixels per joint (docs/keypoint_transformer.md).
+_PLACED_THRESHOLD: Final = 10.0
+_PLACED_FIELDS: Final[Mapping[str, Any]] = {"heat_spread": 0.8, "joint_radius": 6.0}
 
 
 @dataclass(frozen=True)
@@ -168,7 +188,11 @@ def network_config(**fields: Any) -> KeypointTransformerConfig:
         fields["peaks"] = PeakSettings(**fields["peaks"])
     elif "peaks" not in fields and "crop" in fields:
         # The same part of the crop as the published five pixels of 128.
-        fields["peaks"] = PeakSettings(radius=max(round(PeakSettings().radius * fields["crop"] / CROP_SIZE), 1))
+        radius = max(round(PeakSettings().radius * fields["crop"] / CROP_SIZE), 1)
+        threshold = _PLACED_THRESHOLD if fields.get("placed") else PeakSettings().hand_threshold
+        fields["peaks"] = PeakSettings(hand_threshold=threshold, radius=radius)
+    if fields.get("placed"):
+        fields = {**_PLACED_FIELDS, **fields}
     if isinstance(fields.get("widths"), Mapping):
         fields["widths"] = Widths(**fields["widths"])
     try:
@@ -206,19 +230,22 @@ def run_transformer(options: TransformerOptions, settings: RunSettings) -> Path:
     """
     if options.recipe not in PLANS:
         raise TrainingError(f"recipe: expected one of {', '.join(PLANS)}, got {options.recipe!r}")
-    plan = PLANS[options.recipe]
+    plan = _PLACED if options.recipe == "ours" and options.config.placed else PLANS[options.recipe]
     size = options.batch_size or plan.batch_size
     sources = open_sources(options.data, share_of(size), settings.seed)
     steps = steps_in_all(options.steps, options.samples, options.epochs or plan.epochs, size, sources.batches_per_epoch)
     rate = plan.learning_rate if options.learning_rate is None else options.learning_rate
     module = KeypointTransformerModule(
         options.config,
-        Schedule(steps, rate, warmup=plan.warmup, falls=plan.falls, decay_all=plan.decay_all),
+        Schedule(
+            steps, rate, warmup=plan.warmup, falls=plan.falls, decay_all=plan.decay_all, decay_part=plan.decay_part
+        ),
         losses_of(options.config, plan.weights, plan.background),
         Course(
             round(plan.detector_part * steps) if options.detector_steps is None else options.detector_steps,
             round(plan.truth_part * steps) if options.truth_steps is None else options.truth_steps,
             plan.disturbance,
+            round(plan.frozen_part * steps) if options.encoder is not None else 0,
         ),
         plan.image_rate,
         plan.average,
@@ -231,10 +258,20 @@ def run_transformer(options: TransformerOptions, settings: RunSettings) -> Path:
         sources.training,
         sources.validation,
         sources.count,
-        partial(scene_crops, augmentation=plan.training, size=options.config.crop),
-        partial(scene_crops, augmentation=plan.validation, size=options.config.crop),
+        partial(_assemble, augmentation=plan.training, config=options.config),
+        partial(_assemble, augmentation=plan.validation, config=options.config),
     )
     return train(module, data, dataclasses.replace(settings, steps=steps))
+
+
+def _assemble(
+    batch: Batch, rng: np.random.Generator, augmentation: SceneAugmentation, config: KeypointTransformerConfig
+) -> SceneBatch:
+    """Crops with what the network reads or learns."""
+    unread = {"depth"} if not config.depth else set()
+    if not config.objects and not augmentation.around_object:
+        unread |= {name for name in batch if name == "mask" or name.startswith("object_")}
+    return scene_crops({name: batch[name] for name in batch if name not in unread}, rng, augmentation, config.crop)
 
 
 def _begin(module: KeypointTransformerModule, weights: Path, scenes: BatchSource) -> None:

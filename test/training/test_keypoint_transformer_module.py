@@ -17,11 +17,8 @@ from hand_pose_ros.networks.keypoint_transformer import KeypointTransformerConfi
 from hand_pose_ros.networks.keypoint_transformer.config import PRESETS  # noqa: E402
 from hand_pose_ros.networks.keypoint_transformer.decode import decode  # noqa: E402
 from hand_pose_ros.training.errors import TrainingError  # noqa: E402
-from hand_pose_ros.training.keypoint_transformer_module import (  # noqa: E402
-    Course,
-    KeypointTransformerModule,
-    metric_joints,
-)
+from hand_pose_ros.training.keypoint_transformer_figures import metric_joints  # noqa: E402
+from hand_pose_ros.training.keypoint_transformer_module import Course, KeypointTransformerModule  # noqa: E402
 from hand_pose_ros.training.keypoint_transformer_targets import scene_targets  # noqa: E402
 from hand_pose_ros.training.keypoint_transformer_training import (  # noqa: E402
     TransformerOptions,

@@ -9,6 +9,7 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
+from hand_pose_ros.geometry.relief import RELIEF_MAPS, RELIEF_MEANING
 from hand_pose_ros.networks.keypoint_transformer.config import CROP_SIZE
 from hand_pose_ros.networks.keypoint_transformer.decode import Decoded, decode
 from hand_pose_ros.networks.keypoint_transformer.model import KeypointTransformer
@@ -53,14 +54,15 @@ class DeployedKeypointTransformer(nn.Module):
         self.network = network.eval()
         self.hand_layers = nn.ModuleList(hand_layers) if hand_layers is not None else None
 
-    def forward(self, rgb: Tensor) -> tuple[Tensor, ...]:
-        """rgb (B, crop, crop, 3) uint8 -> the fields of `Decoded` that the network has, in their order."""
-        return tuple(value for value in self.decoded(rgb) if value is not None)
+    def forward(self, rgb: Tensor, relief: Tensor | None = None) -> tuple[Tensor, ...]:
+        """rgb (B, crop, crop, 3) uint8, relief (B, 2, crop, crop) -> the fields of `Decoded` that the network has, in
+        their order."""
+        return tuple(value for value in self.decoded(rgb, relief) if value is not None)
 
-    def decoded(self, rgb: Tensor) -> Decoded:
+    def decoded(self, rgb: Tensor, relief: Tensor | None = None) -> Decoded:
         """The same by name."""
         config = self.network.config
-        seen = self.network.see(rgb.to(torch.float32).permute(0, 3, 1, 2) / 255)
+        seen = self.network.see(rgb.to(torch.float32).permute(0, 3, 1, 2) / 255, relief)
         keypoints = graph_keypoints(seen.maps, config.hand_slots, config.object_slots, config.peaks)
         result = decode(self.network.understand(seen, keypoints), config.variant == "authors")
         return result if self.hand_layers is None else self._posed(result)
@@ -80,7 +82,7 @@ class DeployedKeypointTransformer(nn.Module):
 def output_names(deployed: DeployedKeypointTransformer) -> tuple[str, ...]:
     """Names of what `DeployedKeypointTransformer.forward` returns."""
     with torch.no_grad():
-        result = deployed.decoded(example_input(deployed.network.config.crop))
+        result = deployed.decoded(*example_inputs(deployed.network).values())
     return tuple(name for name, value in zip(Decoded._fields, result, strict=True) if value is not None)
 
 
@@ -88,6 +90,15 @@ def example_input(crop: int = CROP_SIZE) -> Tensor:
     """A crop of the right shape and type."""
     generator = torch.Generator().manual_seed(0)
     return torch.randint(0, 255, (1, crop, crop, 3), dtype=torch.uint8, generator=generator)
+
+
+def example_inputs(network: KeypointTransformer) -> dict[str, Tensor]:
+    """A crop of the right shapes and types, by the inputs' names."""
+    side = network.config.crop
+    given = {"rgb": example_input(side)}
+    if network.config.depth:
+        given["relief"] = torch.rand((1, RELIEF_MAPS, side, side), generator=torch.Generator().manual_seed(0))
+    return given
 
 
 def export_onnx(
@@ -113,11 +124,12 @@ def export_onnx(
     deployed = DeployedKeypointTransformer(network, hand_layers).eval()
     names = output_names(deployed)
     about = {**_description(network, names), **metadata}
-    return write_graph(deployed, path, {"rgb": example_input(network.config.crop)}, names, about, batch)
+    return write_graph(deployed, path, example_inputs(network), names, about, batch)
 
 
 def _description(network: KeypointTransformer, names: tuple[str, ...]) -> dict[str, str]:
     config = network.config
+    side = config.crop
     return {
         "model": "keypoint_transformer",
         "size": config.size,
@@ -126,6 +138,7 @@ def _description(network: KeypointTransformer, names: tuple[str, ...]) -> dict[s
         "self_layers": str(config.self_layers),
         "cross_layers": str(config.cross_layers),
         "joint_order": "canonical: wrist, then thumb, index, middle, ring, little, each base to tip",
-        "input.rgb": f"(1,{config.crop},{config.crop},3) uint8 RGB crop of the hands and the object",
+        "input.rgb": f"(1,{side},{side},3) uint8 RGB crop of the hands and the object",
+        **({"input.relief": f"(1,{RELIEF_MAPS},{side},{side}) float32 {RELIEF_MEANING}"} if config.depth else {}),
         **{f"output.{name}": _MEANING[name] for name in names},
     }

@@ -115,7 +115,7 @@ class KeypointTransformer(nn.Module):
         # Without any keypoint all slots are looked at: they are alike, and nothing is undefined.
         empty = keypoints.valid.sum(dim=1, keepdim=True) == 0
         blocked = ~(keypoints.valid | empty)[:, None]
-        told = None if self.placed is None else self.placed(seen.placed, keypoints.xy)
+        told = None if self.placed is None else self.placed(seen.placed, seen.features, keypoints.xy)
         memory, read = self.self_attention(self.tokens(seen.features, keypoints, told), blocked)
         memory_blocked = self._memory_blocked(blocked, keypoints)
         queries = self.queries.weight[None] if told is None else self.queries.weight + told.queries
@@ -194,7 +194,8 @@ def _initialise_mlps(network: KeypointTransformer) -> None:
     (torch's own values make the one a tenth of the other, and joints of 10 cm); the rotation begins as the identity."""
     heads = [head for head in network.heads.children() if isinstance(head, MLP)]
     tokens = [token for token in (network.hand_token, network.object_token) if token is not None]
-    for mlp in (*tokens, network.identity, *heads):
+    placed = () if network.placed is None else network.placed.mlps
+    for mlp in (*tokens, *placed, network.identity, *heads):
         for layer in mlp.linear_layers:
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
             nn.init.zeros_(layer.bias)

@@ -31,7 +31,7 @@ class KeypointTransformerOutput(NamedTuple):
         object_left_translation: (L, B, 3) metres, from the left wrist.
         object_corners: (L, B, 8, 2) pixels of the 128x128 map (authors only; never trained).
         hand_type_logits: (B, 2) right, left (authors only; never trained).
-        side_logits: (B, 2) of each of two hands by place that it is a right one; pair_logits: (B,) that there are two
+        side_logits: (B,) that the first hand by place is a right one; pair_logits: (B,) that there are two
             (`KeypointTransformerConfig.placed`).
     """
 

@@ -1,0 +1,143 @@
+"""Maps of joints by place, and what they tell tokens and queries (ours; `KeypointTransformerConfig.placed`).
+
+Handformer2T's maps say where each joint of the hand farther left is and of the other one, how deep it lies, and, by
+which face is seen, which hand is a right one (`networks.handformer2t.maps`). That is most of what a keypoint's identity
+is made of, and where a joint without a keypoint may be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from hand_pose_ros.networks.handformer2t.maps import DECODED_STRIDE, MapPose, MapPrediction, turn
+from hand_pose_ros.networks.keypoint_transformer.config import HANDS, KeypointTransformerConfig
+from hand_pose_ros.networks.keypoint_transformer.heads import MLP
+from hand_pose_ros.networks.keypoint_transformer.queries import query_layout
+from hand_pose_ros.skeleton import CANONICAL_TO_INTERHAND, NUM_JOINTS, PARENTS, WRIST
+
+_JOINTS: Final = HANDS * NUM_JOINTS
+# What a token is told: evidence of each joint, how deep it lies, and the hands' sides and number.
+TOLD: Final = _JOINTS + 1 + HANDS
+# A query: its joint's place and from parent and wrist, its hand's pose, and how sure the hand is.
+_ABOUT_JOINT: Final = 3 * 3 + 3 * NUM_JOINTS + HANDS
+_ABOUT_BOTH: Final = HANDS * (3 * NUM_JOINTS + 1) + 1
+_SMALL: Final = 1e-3
+# Of `facing` times turn in the logits of sides, at first.
+_FACING_GAIN: Final = 6.0
+_HIDDEN: Final = 64
+
+
+class Told(NamedTuple):
+    """tokens (B, K, TOLD); identity (B, K, classes), added to the classifier's logits; queries (B, Q, C); side_logits
+    (B,) that the first hand is a right one; pair_logits (B,) that there are two."""
+
+    tokens: Tensor
+    identity: Tensor
+    queries: Tensor
+    side_logits: Tensor
+    pair_logits: Tensor
+
+
+def place_maps(config: KeypointTransformerConfig) -> MapPose:
+    """Of the decoder's map of stride 4, as Handformer2T's variant has them."""
+    return MapPose((config.network_widths.outs[2],), config.crop // DECODED_STRIDE)
+
+
+class PlacedMaps(nn.Module):
+    """Deals what the maps say by place to right and left hand. The maps themselves learn nothing through it."""
+
+    order: Tensor
+    parents: Tensor
+
+    def __init__(self, config: KeypointTransformerConfig) -> None:
+        super().__init__()
+        widths = config.network_widths
+        self.middle, self.cells = config.map_size / 2, config.crop // DECODED_STRIDE
+        self.classes = config.identities
+        self.layout = query_layout(config)
+        self.facing_gain = nn.Parameter(torch.tensor(_FACING_GAIN))
+        self.counter = MLP((sum(widths.maps[2:]) + _JOINTS + 3 * HANDS, _HIDDEN, 2))
+        self.identity_gain = nn.Parameter(torch.tensor(1.0))
+        self.joint_query = MLP((_ABOUT_JOINT, widths.hidden, widths.channels))
+        self.shared_query = MLP((_ABOUT_BOTH, widths.hidden, widths.channels))
+        self.register_buffer("order", torch.from_numpy(CANONICAL_TO_INTERHAND.copy()), persistent=False)
+        parents = torch.tensor([max(parent, WRIST) for parent in PARENTS])
+        self.register_buffer("parents", parents, persistent=False)
+
+    @property
+    def mlps(self) -> tuple[MLP, ...]:
+        """Its parts with weights."""
+        return self.counter, self.joint_query, self.shared_query
+
+    def forward(self, found: MapPrediction, features: Sequence[Tensor], xy: Tensor) -> Told:
+        """found: of `place_maps`; features: the decoder's five maps; xy (B, K, 2): keypoints, pixels of the map."""
+        poses, facing = found.pose.detach(), found.facing.detach()
+        chances = float(self.cells * self.cells) * torch.softmax(found.logits.detach(), dim=-1)
+        side, pair = self._counted(poses, facing, chances, features)
+        right, two = torch.sigmoid(side), torch.sigmoid(pair)
+        # Of two hands one is a right and the other a left one.
+        first, second = torch.stack((right, 1 - right), dim=1), torch.stack((1 - right, right), dim=1)
+        share = torch.stack((first, second * two[:, None]), dim=2)  # (B, side, place)
+        evidence, depth = self._seen(chances, found.depths.detach(), xy, share)
+        state = torch.stack((right, two), dim=1)
+        everywhere = state[:, None] + torch.zeros_like(depth)
+        return Told(
+            tokens=torch.cat((evidence, depth, everywhere), dim=2),
+            identity=functional.pad(self.identity_gain * evidence, (1, self.classes - 1 - _JOINTS)),
+            queries=self._queries(poses, share, two),
+            side_logits=side,
+            pair_logits=pair,
+        )
+
+    def _counted(
+        self, poses: Tensor, facing: Tensor, chances: Tensor, features: Sequence[Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """Logits (B,) that the hand at the first place is a right one, and that there are two hands."""
+        gap = (poses[:, 0, :, :2] - poses[:, 1, :, :2]).abs().mean(dim=1)
+        pooled = [level.mean(dim=(2, 3)) for level in features[2:]]
+        sure = torch.log1p(chances.amax(dim=3)).flatten(1)
+        bent = facing * turn(poses)
+        shift, pair = self.counter(torch.cat((*pooled, sure, gap, facing, bent), dim=1)).unbind(dim=1)
+        other = torch.sigmoid(pair).detach() * bent[:, 1]
+        return self.facing_gain * (bent[:, 0] - other) + shift, pair
+
+    def _seen(self, chances: Tensor, depths: Tensor, xy: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
+        """At keypoints: evidence (B, K, 42) of each joint (right, left; the paper's order), 0 for none; depth (B, K, 1)
+        behind its wrist of what is seen."""
+        here = self._sample(torch.cat((chances, chances * depths), dim=2), xy)
+        chance, deep = here.chunk(2, dim=3)
+        depth = deep.sum(dim=(2, 3)) / (chance.sum(dim=(2, 3)) + _SMALL)
+        # (B, side, place) x (B, K, place, joint)
+        dealt = torch.einsum("bsp,bkpj->bksj", share, chance).index_select(3, self.order)
+        return torch.log1p(dealt.flatten(2)), depth[..., None]
+
+    def _sample(self, maps: Tensor, xy: Tensor) -> Tensor:
+        """maps (B, 2, C, h * w) at xy (B, K, 2): (B, K, 2, C)."""
+        batch, _, channels, _ = maps.shape
+        grid = (xy + 0.5) / self.middle - 1
+        flat = maps.reshape(batch, HANDS * channels, self.cells, self.cells)
+        sampled = functional.grid_sample(
+            flat, grid[:, :, None], mode="bilinear", padding_mode="border", align_corners=False
+        )
+        return sampled[..., 0].transpose(1, 2).reshape(batch, -1, HANDS, channels)
+
+    def _queries(self, poses: Tensor, share: Tensor, two: Tensor) -> Tensor:
+        """(B, Q, C)."""
+        weight = share / (share.sum(dim=2, keepdim=True) + _SMALL)
+        dealt = torch.einsum("bsp,bpjc->bsjc", weight, poses)
+        parent, wrist = dealt.index_select(2, self.parents), dealt[:, :, WRIST : WRIST + 1]
+        about = torch.cat((dealt, dealt - parent, dealt - wrist), dim=3)
+        about = about.index_select(2, self.order)[:, :, : self.layout.per_hand]
+        sure = share.sum(dim=2)
+        number = two[:, None, None].expand(-1, HANDS, -1)
+        whole = torch.cat((dealt.flatten(2), sure[..., None], number), dim=2)
+        joints = torch.cat((about, whole[:, :, None].expand(-1, -1, self.layout.per_hand, -1)), dim=3)
+        shared = torch.cat((dealt.flatten(1), sure, two[:, None]), dim=1)
+        rest = self.layout.count - HANDS * self.layout.per_hand
+        asked = self.joint_query(joints).flatten(1, 2)
+        return torch.cat((asked, self.shared_query(shared)[:, None].expand(-1, rest, -1)), dim=1)
