@@ -46,6 +46,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--save-weights", type=Path, metavar="FILE.pt", help="also the averaged weights, for `hand_pose train --init`"
     )
     parser.add_argument(
+        "--closer",
+        type=Path,
+        metavar="CHECKPOINT",
+        help="handformer2t: the closer look of this checkpoint (`hand_pose train --closer-only`) in place of its own",
+    )
+    parser.add_argument(
         "--published",
         choices=export_transformer.PUBLISHED,
         help="keypoint_transformer: which of the authors' networks their file holds",
@@ -147,7 +153,10 @@ def _handformer2t(args: argparse.Namespace) -> int:
     deploy, training = load("hand_pose_ros.training.handformer2t_deploy"), load("hand_pose_ros.training.run")
     load("onnx")
     try:
-        network = load("hand_pose_ros.training.handformer2t_training").trained(args.checkpoint)
+        training_of = load("hand_pose_ros.training.handformer2t_training")
+        network = training_of.trained(args.checkpoint)
+        if args.closer is not None:
+            load("hand_pose_ros.training.handformer2t_closer").take_closer(network, training_of.learnt_by(args.closer))
         infer, size = deploy.infer_of(network)
         found = scene_shards.predict(infer, size, args.validation, depth=network.config.depth)
     except (load("hand_pose_ros.training.errors").TrainingError, FileNotFoundError) as error:

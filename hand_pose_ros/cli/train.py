@@ -100,6 +100,17 @@ def _add_network(parser: argparse.ArgumentParser) -> None:
     network.add_argument(
         "--depth", action="store_true", help="networks of two hands: read depth beside colour, where a picture has it"
     )
+    network.add_argument(
+        "--closer-only",
+        action="store_true",
+        help="handformer2t --placed: learn the closer look at each hand alone; the crop is twice --crop",
+    )
+    network.add_argument(
+        "--closer",
+        type=Path,
+        metavar="CHECKPOINT",
+        help="handformer2t --placed: with the closer look that --closer-only learnt, kept as it is",
+    )
     network.add_argument("--fusion", default="keypoint", choices=("keypoint", "dense"), help="default: keypoint")
 
 
@@ -294,6 +305,8 @@ def _handformer2t(args: argparse.Namespace, started: float) -> Path:
         placed=args.placed,
         maps_only=args.maps_only,
         depth=args.depth,
+        closer_only=args.closer_only,
+        closer=args.closer,
         network={} if args.stages is None else {"stages": args.stages},
     )
     path: Path = training.run_handformer2t(chosen, _settings(args, started, 0))

@@ -26,7 +26,7 @@ def infer_of(network: Handformer2T) -> tuple[Infer, int]:
             values = deployed(*(torch.from_numpy(value) for value in given.values()))
         return {name: np.asarray(value.numpy()) for name, value in zip(names, values, strict=True)}
 
-    return infer, network.config.network_widths.crop
+    return infer, network.config.picture
 
 
 def export_handformer2t(
@@ -46,4 +46,4 @@ def export_handformer2t(
             store_weights_half(file)
     config = network.config
     built = {"network": f"handformer2t {config.size}, token size {config.channels}, {config.stages} stages"}
-    write_card(path, {**built, "crop": f"{config.network_widths.crop} px", **about})
+    write_card(path, {**built, "crop": f"{config.picture} px", **about})

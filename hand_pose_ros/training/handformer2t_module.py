@@ -28,7 +28,7 @@ from hand_pose_ros.training.scene_crops import SceneBatch
 RIGHT, LEFT = 0, 1
 # Of the rate: what AdamW likes for tokens is less than what convolutions, norms and maps take.
 _TOKEN_RATE: Final = 0.25
-_IMAGE_PARTS: Final = ("backbone.", "decoder.", "maps.")
+_IMAGE_PARTS: Final = ("backbone.", "decoder.", "maps.", "closer.")
 
 
 class Handformer2TModule(AveragedModule):
@@ -57,6 +57,8 @@ class Handformer2TModule(AveragedModule):
         super().__init__(Handformer2T(config), schedule, compile_network, decay)
         self.losses = Handformer2TLoss(config.stages, losses)
         self.muon = muon
+        # The closer look learns by itself.
+        self.leaves_out = self.leaves_out or config.closer
         channels = [config.network_widths.channels(level) for level in (2, 1, 0)]
         # A network with maps of its own needs none beside it.
         self.maps = JointMaps(channels) if self.losses.config.maps > 0 and not config.maps else None
@@ -64,13 +66,18 @@ class Handformer2TModule(AveragedModule):
     @property
     def crop(self) -> int:
         """Side of the network's crop in pixels."""
-        return cast(Handformer2T, self.network).config.network_widths.crop
+        return cast(Handformer2T, self.network).config.picture
 
     def heavy_parts(self) -> Sequence[nn.Module]:
         """Encoder, decoder and maps; tokens, poses and losses stay in float32."""
         network = cast(Handformer2T, self.network)
         maps = self.maps if network.maps is None else network.maps.maps
         return [part for part in (network.backbone, network.decoder, maps) if part is not None]
+
+    def hidden_parts(self) -> Sequence[nn.Module]:
+        """Those whose convolutions Muon takes: encoder and decoder."""
+        network = cast(Handformer2T, self.network)
+        return [part for part in (network.backbone, network.decoder) if part is not None]
 
     def configuration(self) -> dict[str, Any]:
         """The fields of `Handformer2TConfig`."""
@@ -87,7 +94,7 @@ class Handformer2TModule(AveragedModule):
     def _with_muon(self) -> torch.optim.Optimizer:
         """Muon for the convolutions of encoder and decoder, AdamW for what remains."""
         network, decay = cast(Handformer2T, self.network), self.schedule.weight_decay
-        hidden = hidden_convolutions(part for part in (network.backbone, network.decoder) if part is not None)
+        hidden = hidden_convolutions(self.hidden_parts())
         taken = {id(weight) for weight in hidden}
         rest = [(name, weight) for name, weight in network.named_parameters() if id(weight) not in taken]
         tokens = [weight for name, weight in rest if not name.startswith(_IMAGE_PARTS)]

@@ -15,12 +15,12 @@ import torch
 from torch import Tensor
 
 from hand_pose_ros.networks.handformer2t import Handformer2T, Handformer2TConfig, Widths
-from hand_pose_ros.networks.handformer2t.config import PRESETS, Size
-from hand_pose_ros.networks.handformer2t.model import COLORS
+from hand_pose_ros.networks.handformer2t.config import COLORS, PRESETS, Size
 from hand_pose_ros.training import checkpoints
 from hand_pose_ros.training.encoder_start import begin_encoder
 from hand_pose_ros.training.errors import TrainingError
 from hand_pose_ros.training.fabric import share_of
+from hand_pose_ros.training.handformer2t_closer import CLOSER, CloserModule, begin_closer, take_closer
 from hand_pose_ros.training.handformer2t_losses import Handformer2TLossConfig
 from hand_pose_ros.training.handformer2t_maps_module import MapsModule, begin_maps
 from hand_pose_ros.training.handformer2t_module import Handformer2TModule
@@ -135,6 +135,8 @@ class Handformer2TOptions:
         placed: our variant of the network, `PLACED`, which in the recipe "ours" learns by Muon.
         maps_only: only encoder, decoder and maps learn (`MapsModule`): cheap at a small crop, and to begin with.
         depth: the network reads depth beside colour.
+        closer_only: only the closer look learns (`CloserModule`); it begins as `encoder` where that is given.
+        closer: weights of such a training, whose closer look the network gets and keeps; None: a network without.
         network: other fields of `Handformer2TConfig`.
     """
 
@@ -151,6 +153,8 @@ class Handformer2TOptions:
     placed: bool = False
     maps_only: bool = False
     depth: bool = False
+    closer_only: bool = False
+    closer: Path | None = None
     network: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -166,6 +170,7 @@ def network_config(options: Handformer2TOptions) -> Handformer2TConfig:
     widths = dataclasses.replace(widths, **PLACED_WIDTHS[options.size]) if options.placed else widths
     widths = widths if options.crop is None else dataclasses.replace(widths, crop=options.crop)
     chosen = {"size": options.size, "widths": widths, "presence": True, "relative_depth": True, "depth": options.depth}
+    chosen["closer"] = options.closer_only or options.closer is not None
     return _config({**chosen, **(PLACED if options.placed else {}), **options.network})
 
 
@@ -220,11 +225,14 @@ def _of_weights(path: Path) -> Handformer2T:
     weights: Any = torch.load(path, map_location="cpu", weights_only=True) if path.is_file() else None
     if not checkpoints.are_weights(weights) or _ELEMENTS not in weights or OF_HANDFORMER2T not in weights:
         raise TrainingError(f"{path}: expected weights of `hand_pose export handformer2t --save-weights`")
+    closer = any(name.startswith(CLOSER) for name in weights)
     depth = weights[OF_HANDFORMER2T].shape[1] > COLORS
     for size, sides in itertools.product(PRESETS, range(2, _LARGEST_CROP // 32 + 1)):
         try:
             config = network_config(
-                Handformer2TOptions(SceneData(()), size=size, crop=32 * sides, placed=True, depth=depth)
+                Handformer2TOptions(
+                    SceneData(()), size=size, crop=32 * sides, placed=True, depth=depth, closer_only=closer
+                )
             )
         except TrainingError:  # the size's features are not made for so large a crop
             continue
@@ -276,10 +284,10 @@ def run_handformer2t(options: Handformer2TOptions, settings: RunSettings) -> Pat
     schedule = Schedule(
         steps, rate, chosen.weight_decay, falls=chosen.falls, fall=chosen.fall, decay_part=chosen.decay_part
     )
-    kind = MapsModule if options.maps_only else Handformer2TModule
+    kind = MapsModule if options.maps_only else CloserModule if options.closer_only else Handformer2TModule
     module = kind(config, schedule, chosen.losses, decay=chosen.average, muon=chosen.muon)
-    if options.encoder is not None and not (settings.resume and (settings.out / checkpoints.LAST).exists()):
-        _begin(module, options.encoder, sources.validation)
+    if not (settings.resume and (settings.out / checkpoints.LAST).exists()):
+        _begin(module, options, sources.validation)
     data = Data(
         sources.training,
         sources.validation,
@@ -295,11 +303,23 @@ def _plan(options: Handformer2TOptions) -> HandsPlan:
         raise TrainingError(f"recipe: expected one of {', '.join(PLANS)}, got {options.recipe!r}")
     if options.maps_only and not options.placed:
         raise TrainingError("maps_only: only a network with maps of its own can learn them alone; ask for placed too")
+    if options.closer_only and (options.maps_only or options.closer is not None):
+        raise TrainingError("closer_only: expected neither maps_only nor closer beside it")
     return _PLACED_PLAN if options.placed and options.recipe == "ours" else PLANS[options.recipe]
 
 
-def _begin(module: Handformer2TModule, weights: Path, scenes: BatchSource) -> None:
+def _begin(module: Handformer2TModule, options: Handformer2TOptions, scenes: BatchSource) -> None:
     network = cast(Handformer2T, module.network)
+    if options.encoder is not None:
+        _begin_seeing(module, network, options.encoder, scenes)
+        if options.closer_only:
+            begin_closer(network)
+    if options.closer is not None:
+        take_closer(network, learnt_by(options.closer))
+    module.start_from(network.state_dict())
+
+
+def _begin_seeing(module: Handformer2TModule, network: Handformer2T, weights: Path, scenes: BatchSource) -> None:
     learnt = learnt_by(weights)
     if OF_HANDFORMER2T in learnt:
         begin_maps(network, learnt)
@@ -307,4 +327,3 @@ def _begin(module: Handformer2TModule, weights: Path, scenes: BatchSource) -> No
         _, raw = next(scenes.batches())
         pictures = assembled(VALIDATION, module.crop)(raw, np.random.default_rng(0)).rgb
         begin_encoder(network.backbone, learnt, network.mean, network.deviation, pictures)
-    module.start_from(network.state_dict())

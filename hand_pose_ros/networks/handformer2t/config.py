@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from hand_pose_ros.geometry.relief import RELIEF_MAPS
+
 Size = Literal["lite", "r34", "r50"]
 Tokens = Literal["hand", "joint"]
 PatchSampling = Literal["bilinear", "nearest"]
@@ -13,6 +15,7 @@ PatchChannels = Literal["random", "learned"]
 Order = Literal["side", "place"]
 
 HANDS: Final = 2
+COLORS: Final = 3
 # 3x3 feature cells about a joint (paper, section 3.4).
 PATCH: Final = 9
 # The third coordinate of a pose is metres behind the wrist over this (fact sheet section 5.1).
@@ -117,6 +120,8 @@ class Handformer2TConfig:
         relative_depth: depth from the right to the left wrist (ours, for the same reason).
         depth: the encoder reads the relief of a depth image (`geometry.relief`) beside colour (ours: a RealSense has
             one); where there is none it is 0.
+        closer: the last word has a closer look at each hand (ours, `closer.CloserLook`); the crop then is twice as
+            large as `widths.crop`, at which it is seen whole. Needs `order="place"`, maps and a decoder.
         seed: of the drawn indices; a checkpoint's indices take their place.
         widths: overrides the preset.
     """
@@ -138,6 +143,7 @@ class Handformer2TConfig:
     presence: bool = False
     relative_depth: bool = False
     depth: bool = False
+    closer: bool = False
     seed: int = 0
     widths: Widths | None = None
 
@@ -149,6 +155,8 @@ class Handformer2TConfig:
         _one_of("order", self.order, ("side", "place"))
         if self.order == "place" and not self.presence:
             raise ValueError('order="place" needs presence=True: one hand is told from two before it is dealt a side')
+        if self.closer and (self.order != "place" or not self.maps or self.network_widths.decoder is None):
+            raise ValueError('closer=True needs order="place", maps=True and widths with a decoder')
         if not 1 <= self.stages <= MAX_STAGES or self.layers < 1:
             raise ValueError(
                 f"expected stages of 1 to {MAX_STAGES} (the encoder's levels) and layers >= 1, got {self.stages} and "
@@ -179,6 +187,16 @@ class Handformer2TConfig:
     def network_widths(self) -> Widths:
         """`widths`, or the preset of `size`."""
         return PRESETS[self.size] if self.widths is None else self.widths
+
+    @property
+    def picture(self) -> int:
+        """Side in pixels of the crop that the network takes."""
+        return (2 if self.closer else 1) * self.network_widths.crop
+
+    @property
+    def picture_channels(self) -> int:
+        """Colours, and the relief's maps."""
+        return COLORS + (RELIEF_MAPS if self.depth else 0)
 
     @property
     def channels(self) -> int:

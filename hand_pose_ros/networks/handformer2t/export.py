@@ -45,7 +45,7 @@ class DeployedHandformer2T(nn.Module):
     def decoded(self, rgb: Tensor, relief: Tensor | None = None) -> Decoded:
         """The same by name."""
         image = rgb.to(torch.float32).permute(0, 3, 1, 2) / 255
-        return decode(self.network(image, relief), self.network.config.network_widths.crop, self.std_factor)
+        return decode(self.network(image, relief), self.network.config.picture, self.std_factor)
 
 
 def output_names(network: Handformer2T) -> tuple[str, ...]:
@@ -60,7 +60,7 @@ def output_names(network: Handformer2T) -> tuple[str, ...]:
 
 def example_inputs(network: Handformer2T) -> dict[str, Tensor]:
     """A crop of the right shapes and types, by the inputs' names."""
-    side = network.config.network_widths.crop
+    side = network.config.picture
     generator = torch.Generator().manual_seed(0)
     given = {"rgb": torch.randint(0, 255, (1, side, side, 3), dtype=torch.uint8, generator=generator)}
     if network.config.depth:
@@ -92,7 +92,7 @@ def export_onnx(
 
 def _description(network: Handformer2T, names: tuple[str, ...], std_factor: float) -> dict[str, str]:
     config = network.config
-    side = config.network_widths.crop
+    side = config.picture
     return {
         "model": "handformer2t",
         "size": config.size,

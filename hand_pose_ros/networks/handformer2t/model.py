@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from hand_pose_ros.geometry.relief import RELIEF_MAPS
 from hand_pose_ros.networks.backbones.decoder import MapDecoder
 from hand_pose_ros.networks.backbones.resnet import ResNetEncoder
+from hand_pose_ros.networks.handformer2t.closer import CloserLook
 from hand_pose_ros.networks.handformer2t.config import HANDS, PATCH, SCALE_FLOOR, Handformer2TConfig
 from hand_pose_ros.networks.handformer2t.features import LevelFeatures, RandomChannels, keypoint_patches
 from hand_pose_ros.networks.handformer2t.layers import Attention, TokenLinear, TokenMLP
@@ -17,7 +19,6 @@ from hand_pose_ros.networks.handformer2t.maps import DECODED_STRIDE, STRIDE, Map
 from hand_pose_ros.networks.handformer2t.output import Handformer2TOutput
 from hand_pose_ros.skeleton import NUM_JOINTS
 
-COLORS: Final = 3
 # Colours as ImageNet's weights expect them.
 MEAN: Final = (0.485, 0.456, 0.406)
 DEVIATION: Final = (0.229, 0.224, 0.225)
@@ -176,7 +177,7 @@ class Handformer2T(nn.Module):
         config, widths = self.config, self.config.network_widths
         layout = TokenLayout(config)
         self.backbone = ResNetEncoder(
-            COLORS + (RELIEF_MAPS if config.depth else 0),
+            config.picture_channels,
             widths.backbone,
             widths.blocks,
             widths.stem_kernel,
@@ -196,6 +197,7 @@ class Handformer2T(nn.Module):
         self.facing_gain = nn.Parameter(torch.tensor(_FACING_GAIN)) if config.maps and self.side is not None else None
         pair = HANDS * config.channels
         self.relative_depth = TokenMLP(1, pair, config.channels, 1) if config.relative_depth else None
+        self.closer = CloserLook(config) if config.closer else None
         self.register_buffer("mean", torch.tensor(MEAN)[:, None, None], persistent=False)
         self.register_buffer("deviation", torch.tensor(DEVIATION)[:, None, None], persistent=False)
 
@@ -203,24 +205,37 @@ class Handformer2T(nn.Module):
         """Both hands of a batch of crops.
 
         Args:
-            image: (B, 3, crop, crop) RGB in 0..1; `config.network_widths.crop` is 256.
-            relief: (B, 2, crop, crop) of `geometry.relief`; read with `config.depth`, None: no depth is known.
+            image: (B, 3, S, S) RGB in 0..1; S is `config.picture`, 256 as published.
+            relief: (B, 2, S, S) of `geometry.relief`; read with `config.depth`, None: no depth is known.
 
         Raises:
             ValueError: the image has another size: the drawn elements would be others.
         """
-        return self.read(self.levels(image, relief))
+        seen = self.seen(image, relief)
+        output = self.read(self._levels(seen))
+        # The closer look learns by itself, through windows about the truth: what comes before it need not wait for it.
+        return output if self.closer is None or self.training else self._look_closer(self.closer, seen, output)
+
+    def seen(self, image: Tensor, relief: Tensor | None = None) -> Tensor:
+        """What the encoder reads, (B, C, S, S). Raises `ValueError`, see `forward`."""
+        self._check_size(image)
+        seen = (image - self.mean) / self.deviation
+        if not self.config.depth:
+            return seen
+        nothing = image.new_zeros((image.shape[0], RELIEF_MAPS, *image.shape[2:]))
+        return torch.cat((seen, nothing if relief is None else relief), dim=1)
 
     def levels(self, image: Tensor, relief: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Maps of strides 4, 8, 16 and 32, the encoder's, or but for the last the decoder's. Raises `ValueError`, see
         `forward`."""
-        self._check_size(image)
-        seen = (image - self.mean) / self.deviation
-        if self.config.depth:
-            nothing = image.new_zeros((image.shape[0], RELIEF_MAPS, *image.shape[2:]))
-            seen = torch.cat((seen, nothing if relief is None else relief), dim=1)
-            seen = seen.contiguous(memory_format=torch.channels_last)
-        levels: tuple[Tensor, Tensor, Tensor, Tensor] = self.backbone(seen)
+        return self._levels(self.seen(image, relief))
+
+    def _levels(self, seen: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        if self.config.closer:
+            seen = functional.avg_pool2d(seen, 2)
+        levels: tuple[Tensor, Tensor, Tensor, Tensor] = self.backbone(
+            seen.contiguous(memory_format=torch.channels_last)
+        )
         return levels if self.decoder is None else (*self.decoder(*levels), levels[3])
 
     def expect(self, levels: tuple[Tensor, Tensor, Tensor, Tensor]) -> MapPrediction | None:
@@ -252,6 +267,21 @@ class Handformer2T(nn.Module):
             map_palms=None if maps is None else maps.palms,
         )
 
+    def _look_closer(self, closer: CloserLook, seen: Tensor, output: Handformer2TOutput) -> Handformer2TOutput:
+        """One stage more. Which of two looks counts, is told by both hands together, as `decode.by_side` deals them."""
+        poses, scales, sides = closer(seen, output.poses[-1].detach())
+        there = torch.sigmoid(cast(Tensor, output.presence_logits))
+        weighed = there * sides
+        first_right = weighed[:, :1] >= weighed[:, 1:]
+        right = torch.cat((first_right, ~first_right), dim=1)
+        pose = torch.where(right[..., None, None], poses[:, :, 0], poses[:, :, 1])
+        scale = torch.where(right[..., None], scales[:, :, 0], scales[:, :, 1])
+        return output._replace(
+            poses=torch.cat((output.poses, pose[None])),
+            scales=torch.cat((output.scales, scale[None])),
+            side_logits=sides,
+        )
+
     def _hands(self, tokens: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         """Presence, relative depth and sides from the last stage's tokens, a mean per hand where there are several."""
         hands = tokens.reshape(tokens.shape[0], HANDS, -1, tokens.shape[2]).mean(dim=2)
@@ -261,7 +291,7 @@ class Handformer2T(nn.Module):
         return presence, relative, side
 
     def _check_size(self, image: Tensor) -> None:
-        side = self.config.network_widths.crop
+        side = self.config.picture
         # While it is exported sizes are tensors, and the example's are right.
         if not torch.onnx.is_in_onnx_export() and tuple(image.shape[1:]) != (3, side, side):
             raise ValueError(f"image: expected (B, 3, {side}, {side}), got {tuple(image.shape)}; crop it to that size")

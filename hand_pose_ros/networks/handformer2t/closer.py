@@ -1,0 +1,192 @@
+"""A closer look at each hand (ours): its own window of the picture, turned upright and shown as a right hand's.
+
+In the whole crop hands are small, turned in all ways and of either side; a network that sees them so must learn each
+finger many times. The pose found so far says where a hand is and which way it points. Seen through a window that is
+turned and mirrored by it, all hands are alike, as Keypoint-Fusion's crops are, and one small network serves them all.
+Each hand is looked at twice, as a right and as a left one: which of the two it looked like is the side.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from hand_pose_ros.networks.backbones.decoder import MapDecoder
+from hand_pose_ros.networks.backbones.resnet import ResNetEncoder
+from hand_pose_ros.networks.handformer2t.config import HANDS, SCALE_FLOOR, Handformer2TConfig
+from hand_pose_ros.networks.handformer2t.maps import DECODED_STRIDE, turn
+from hand_pose_ros.skeleton import MCPS, NUM_JOINTS, WRIST
+
+# The window's side over the longer side of the box of the hand's joints, upright.
+MARGIN: Final = 1.4
+# Of the crop's side; no window is smaller.
+_SMALLEST: Final = 0.08
+# A hand that points at the camera still has a direction: up.
+_UP: Final = (0.0, -1e-4)
+_HIDDEN: Final = 64
+_COLORS: Final = 3
+# The relief of the crop is in units of 15 cm, of the window in half of that, about the hand.
+_SHARPER: Final = 2.0
+_LIMIT: Final = 2.0
+# What a map of spreads says before it has learnt anything: u is a twentieth of the window.
+_SPREAD: Final = -3.0
+
+
+class Windows(NamedTuple):
+    """Where windows (B, K) lie in their crops: a place q of the window, from -0.5 to 0.5, is `matrix` (B, K, 2, 2) q +
+    `middle` (B, K, 2) of the crop, likewise from -0.5 to 0.5. `side` (B, K): of the crop's."""
+
+    matrix: Tensor
+    middle: Tensor
+    side: Tensor
+
+    def to_crop(self, places: Tensor) -> Tensor:
+        """(B, K, J, 2) of the windows in the crop."""
+        return places @ self.matrix.transpose(2, 3) + self.middle[:, :, None]
+
+    def to_window(self, places: Tensor) -> Tensor:
+        """(B, K, J, 2) of the crop in the windows."""
+        return (places - self.middle[:, :, None]) @ self.matrix / self.side[..., None, None].square()
+
+
+def windows_of(poses: Tensor, mirrored: Tensor) -> Windows:
+    """Windows about hands, their palms upright.
+
+    Args:
+        poses: (B, K, 21, 2 or 3) x, y of the crop from -0.5 to 0.5.
+        mirrored: (B, K) -1 where the picture is mirrored, as for left hands, else 1.
+    """
+    places = poses[..., :2]
+    along = places[:, :, list(MCPS)].mean(dim=2) - places[:, :, WRIST] + places.new_tensor(_UP)
+    x, y = (along / along.square().sum(dim=-1, keepdim=True).sqrt()).unbind(dim=-1)
+    # Takes the hand's direction to "up", (0, -1).
+    upright = torch.stack((torch.stack((-y, x), dim=-1), torch.stack((-x, -y), dim=-1)), dim=-2)
+    turned = places @ upright.transpose(2, 3)
+    low, high = turned.amin(dim=2), turned.amax(dim=2)
+    side = (MARGIN * (high - low).amax(dim=-1)).clamp(min=_SMALLEST)
+    back = upright.transpose(2, 3)
+    middle = (back @ ((low + high) / 2)[..., None])[..., 0]
+    flip = torch.stack((mirrored, torch.ones_like(mirrored)), dim=-1)
+    return Windows(back * (side[..., None] * flip)[..., None, :], middle, side)
+
+
+def look_through(image: Tensor, windows: Windows, joints: Tensor, size: int) -> Tensor:
+    """Windows of pictures: (B, K, C, size, size).
+
+    Args:
+        image: (B, C, S, S), colours and, behind them, the relief where there is one.
+        windows: (B, K).
+        joints: (B, K, 21, 2) of the crop: about the depths seen there the windows' relief is taken.
+        size: of the windows in pixels.
+    """
+    batch, count = windows.side.shape
+    line = (torch.arange(size, device=image.device, dtype=image.dtype) + 0.5) / size - 0.5
+    rows, columns = torch.meshgrid(line, line, indexing="ij")
+    places = torch.stack((columns.flatten(), rows.flatten()), dim=1)
+    grid = 2 * windows.to_crop(places[None, None].expand(batch, count, -1, 2))
+    # One above the other: the picture itself is not repeated.
+    grid = grid.reshape(batch, count * size, size, 2)
+    seen = functional.grid_sample(image, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    seen = seen.reshape(batch, -1, count, size, size).transpose(1, 2)
+    if image.shape[1] == _COLORS:
+        return seen
+    relief = image[:, _COLORS:]
+    there = functional.grid_sample(relief, 2 * joints, mode="nearest", padding_mode="zeros", align_corners=False)
+    depth, known = there.transpose(1, 2).unbind(dim=2)
+    reference = (depth * known).sum(dim=-1) / known.sum(dim=-1).clamp(min=1.0)
+    shown, measured = seen[:, :, _COLORS], seen[:, :, _COLORS + 1]
+    # Between readings and holes both are mixed with 0 alike.
+    shown = (_SHARPER * (shown - measured * reference[..., None, None])).clamp(-_LIMIT, _LIMIT)
+    return torch.cat((seen[:, :, :_COLORS], shown[:, :, None], measured[:, :, None]), dim=2)
+
+
+class Look(NamedTuple):
+    """What is seen in N windows.
+
+    Attributes:
+        pose: (N, 21, 3): x, y of the window from -0.5 to 0.5, depth behind the wrist over 0.4 m.
+        scale: (N, 21) u, of the window's side.
+        side: (N,) logit that it is a right hand, as it is shown.
+        logits, depths, palms: (N, 21, h * w) maps of where joints are, of their depths, of how the palm faces.
+        facing: (N,) mean of the last.
+    """
+
+    pose: Tensor
+    scale: Tensor
+    side: Tensor
+    logits: Tensor
+    depths: Tensor
+    palms: Tensor
+    facing: Tensor
+
+
+class CloserLook(nn.Module):
+    """Encoder, decoder and maps like those of the whole crop, for one hand in its window.
+
+    Args:
+        config: of the whole network.
+    """
+
+    centres: Tensor
+
+    def __init__(self, config: Handformer2TConfig) -> None:
+        super().__init__()
+        widths = config.network_widths
+        if widths.decoder is None:
+            raise ValueError("closer: expected widths with a decoder")
+        self.size = widths.crop
+        channels = config.picture_channels
+        self.encoder = ResNetEncoder(
+            channels, widths.backbone, widths.blocks, widths.stem_kernel, widths.stem, widths.bottleneck
+        )
+        self.decoder = MapDecoder(widths.backbone, widths.decoder)
+        self.maps = nn.Conv2d(widths.decoder[2], 4 * NUM_JOINTS, 1)
+        self.judge = nn.Sequential(nn.Linear(widths.backbone[3], _HIDDEN), nn.ReLU(), nn.Linear(_HIDDEN, 1))
+        self.facing_gain = nn.Parameter(torch.tensor(4.0))
+        nn.init.normal_(self.maps.weight, std=0.01)
+        nn.init.zeros_(cast(Tensor, self.maps.bias))
+        cells = widths.crop // DECODED_STRIDE
+        middle = (torch.arange(cells) + 0.5) / cells - 0.5
+        rows, columns = torch.meshgrid(middle, middle, indexing="ij")
+        self.register_buffer("centres", torch.stack((columns.flatten(), rows.flatten()), dim=1), persistent=False)
+
+    def look(self, seen: Tensor) -> Look:
+        """At windows (N, C, size, size)."""
+        levels = self.encoder(seen.contiguous(memory_format=torch.channels_last))
+        maps = self.maps(self.decoder(*levels)[0]).flatten(2).float()
+        logits, depths, spreads, palms = maps.split(NUM_JOINTS, dim=1)
+        weights = torch.softmax(logits, dim=-1)
+        depth = (weights * depths).sum(dim=-1, keepdim=True)
+        facing = (weights * palms).sum(dim=-1).mean(dim=-1)
+        pose = torch.cat((weights @ self.centres, depth), dim=-1)
+        spread = torch.sigmoid((weights * spreads).sum(dim=-1) + _SPREAD)
+        told = self.judge(levels[3].float().mean(dim=(2, 3)))[:, 0]
+        side = told + self.facing_gain * facing * turn(pose.detach())
+        return Look(pose, SCALE_FLOOR + (1 - SCALE_FLOOR) * spread, side, logits, depths, palms, facing)
+
+    def forward(self, image: Tensor, poses: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Both hands looked at as right and as left ones.
+
+        Args:
+            image: (B, C, S, S) as the encoder of the crop reads it, at full size.
+            poses: (B, 2, 21, 3) so far.
+
+        Returns:
+            poses (B, 2 hands, 2 sides, 21, 3) of the crop as of a right and as of a left hand, their scales (B, 2, 2,
+            21), and the logits (B, 2) that each is a right hand.
+        """
+        batch = image.shape[0]
+        both = poses[:, :, None].expand(batch, HANDS, 2, NUM_JOINTS, 3).reshape(batch, 2 * HANDS, NUM_JOINTS, 3)
+        mirrored = poses.new_tensor((1.0, -1.0) * HANDS)[None].expand(batch, 2 * HANDS)
+        windows = windows_of(both, mirrored)
+        seen = look_through(image, windows, both[..., :2], self.size)
+        found = self.look(seen.reshape(batch * 2 * HANDS, -1, self.size, self.size))
+        pose = found.pose.reshape(batch, 2 * HANDS, NUM_JOINTS, 3)
+        pose = torch.cat((windows.to_crop(pose[..., :2]), pose[..., 2:]), dim=-1)
+        scale = found.scale.reshape(batch, 2 * HANDS, NUM_JOINTS) * windows.side[..., None]
+        side = found.side.reshape(batch, HANDS, 2)
+        shape = (batch, HANDS, 2, NUM_JOINTS)
+        return pose.reshape(*shape, 3), scale.reshape(shape), side[..., 0] - side[..., 1]
