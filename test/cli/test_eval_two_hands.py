@@ -29,6 +29,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     config = KeypointTransformerConfig(objects=True, self_layers=0, crop=64)
     export_onnx(KeypointTransformer(config), folder / "kt.onnx", {})
+    deep = KeypointTransformerConfig(self_layers=0, crop=64, depth=True)
+    export_onnx(KeypointTransformer(deep), folder / "kt3.onnx", {})
     flat = KeypointTransformerConfig(representation="2p5d", self_layers=0, crop=64)
     export_onnx(KeypointTransformer(flat), folder / "kt2.onnx", {})
     export_handformer2t(Handformer2T(tiny(presence=True, relative_depth=True)), folder / "h2t.onnx", {})
@@ -38,7 +40,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     toy_datasets.write_ho3d(folder / "ho3d", version=2)
     shard = folder / "scenes" / "scenes-000000"
     shard.mkdir(parents=True)
-    extra = {"box": np.tile(np.float32([20, 20, 80, 80]), (4, 1)), "visible": np.ones((4, 2, 21), dtype=bool)}
+    extra = {
+        "box": np.tile(np.float32([20, 20, 80, 80]), (4, 1)),
+        "visible": np.ones((4, 2, 21), dtype=bool),
+        "depth": np.full((4, 96, 96), 6000, dtype=np.uint16),
+    }
     for name, array in {**toy_scenes(4), **extra}.items():
         np.save(shard / f"{name}.npy", array)
     return folder
@@ -56,6 +62,9 @@ def run(folder: Path, kind: str, model: str, dataset: str, *more: str) -> int:
         ("keypoint_transformer", "kt.onnx", "interhand", (), ("Table 1", "29.63", "MRRPE")),
         ("keypoint_transformer", "kt2.onnx", "interhand", ("--every", "2"), ("true wrist depth was given",)),
         ("keypoint_transformer", "kt.onnx", "scenes", (), ("Synthetic scenes", "MSSD", "box", "object is told right")),
+        ("keypoint_transformer", "kt3.onnx", "scenes", (), ("depth was shown",)),
+        ("keypoint_transformer", "kt3.onnx", "scenes", ("--no-depth",), ("depth was not shown",)),
+        ("keypoint_transformer", "kt3.onnx", "rhd", (), ("depth was not shown",)),
         ("keypoint_transformer", "kt.onnx", "h2o3d", ("--split", "train_all"), ("challenge", "006_mustard_bottle")),
         ("handformer2t", "h2t.onnx", "interhand", ("--count", "3"), ("MPJPE single",)),
         ("handformer2t", "h2t.onnx", "rhd", (), ("EPE", "AUC 20-50 mm")),

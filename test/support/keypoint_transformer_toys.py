@@ -13,7 +13,8 @@ def with_peaks(network: KeypointTransformer) -> KeypointTransformer:
     for module in network.decoder.modules():
         if isinstance(module, torch.nn.Conv2d):
             torch.nn.init.kaiming_normal_(module.weight)
-    image = torch.rand(1, 3, 256, 256, generator=torch.Generator().manual_seed(0))
+    side = network.config.crop
+    image = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0))
     maps = network.see(image).maps
     unit = 1.0 if network.config.variant == "authors" else 255.0
     decoder = network.decoder

@@ -90,3 +90,20 @@ def test_keypoint_transformer_sees_what_handformer2t_saw() -> None:
         assert (a - b)[..., middle, middle].abs().mean() < 0.1 * a.abs().mean()
     with pytest.raises(TrainingError, match="these differ"):
         begin_as_handformer2t(begun, {"backbone.conv1.weight": torch.zeros(1)})
+
+
+def test_a_placed_keypoint_transformer_reads_maps_and_depth_as_handformer2t() -> None:
+    torch.manual_seed(0)
+    options = Handformer2TOptions(SceneData((), None), crop=128, placed=True, depth=True)
+    seeing = Handformer2T(network_config(options))
+    begun = KeypointTransformer(KeypointTransformerConfig(crop=128, depth=True, placed=True))
+    pictures, depths = torch.rand(4, 3, 128, 128), torch.rand(4, 2, 128, 128)
+    with torch.no_grad():
+        torch.nn.init.normal_(seeing.maps.maps.output.weight)
+        seeing.train().levels(pictures, depths)
+        begin_as_handformer2t(begun, seeing.state_dict())
+        expected = seeing.eval().expect(seeing.levels(pictures, depths))
+        found = begun.eval().see(pictures, depths).placed
+    assert expected is not None and found is not None
+    cells = [maps.logits.reshape(4, 2, 21, 32, 32)[..., 8:-8, 8:-8] for maps in (expected, found)]
+    assert (cells[0] - cells[1]).abs().mean() < 0.15 * cells[0].abs().mean()

@@ -122,6 +122,41 @@ def test_a_batch_is_learnt(representation: Any) -> None:
     assert all(np.isfinite(value) for value, _ in figures.values())
 
 
+PLACED = network_config(
+    objects=True,
+    self_layers=1,
+    crop=CROP,
+    depth=True,
+    placed=True,
+    widths=dataclasses.replace(TINY, residual=True, transposed=False, deepest=None),
+)
+
+
+def test_maps_by_place_are_taught_beside() -> None:
+    module = _module(PLACED, course=Course(frozen=1), joint_maps=1.0)
+    assert module.beside is None and module.leaves_out
+    trunk = {"backbone", "maps"}
+    frozen, free = _learning(module, 0), _learning(module, 1)
+    assert not trunk & frozen and {"decoder", "placed", "heads", "queries"} <= frozen
+    assert trunk <= free
+    batch = _batch(0, 3)
+    terms = module.loss(batch._replace(relief=torch.zeros(2, 2, CROP, CROP)))
+    assert {"maps", "expected", "facing", "map_depths", "palms", "side", "pair", "identity"} < set(terms)
+    assert torch.allclose(sum(value for name, value in terms.items() if name != "total"), terms["total"])
+    figures = module.evaluate(batch)
+    assert {"maps_px", "side", "pair", "found", "joint_keypoints"} <= set(figures)
+    assert all(np.isfinite(value) for value, _ in figures.values())
+
+
+def test_a_placed_networks_keypoints_are_taught_for_its_small_maps() -> None:
+    targets = scene_targets(_batch(), PLACED)
+    assert (targets.heat_spread, targets.joint_radius) == (0.8, 6.0)
+    # Beyond the peaks' radius a joint's Gaussian is below their threshold: its flank is no peak.
+    edge = 255 * np.exp(-((PLACED.peaks.radius + 1) ** 2) / (2 * targets.heat_spread**2))
+    assert edge < PLACED.peaks.hand_threshold
+    assert network_config(crop=CROP, placed=True, joint_radius=3.0).joint_radius == 3.0
+
+
 def test_a_left_hand_alone_is_where_the_camera_says() -> None:
     """Its wrist takes the right one's place: translation zero, and the weak-perspective camera has it to stand on."""
     batch = _batch()
@@ -176,6 +211,13 @@ def test_recipes_run_and_can_be_read_back(tmp_path: Path, recipe: str) -> None:
     assert "val/mpjpe_mm" in rows and "val/object_mm" in rows
     # The first group's (encoder and decoder) at the last step: warming up at 1.5 of the rate, or a tenth as published.
     assert f"rate,{4.5e-5 if recipe == 'ours' else 1e-5:.7g}" in rows
+
+
+def test_a_placed_recipe_runs_and_can_be_read_back(tmp_path: Path) -> None:
+    options = _options(tmp_path, config=PLACED)
+    path = run_transformer(options, RunSettings(tmp_path / "run", steps=0, accelerator="cpu", precision="bf16-mixed"))
+    assert trained(path).config == PLACED
+    assert "val/maps_px" in (tmp_path / "run" / "log.csv").read_text()
 
 
 def test_stopped_and_resumed_is_the_same(tmp_path: Path) -> None:

@@ -88,11 +88,17 @@ class PlacedMaps(nn.Module):
         everywhere = state[:, None] + torch.zeros_like(depth)
         return Told(
             tokens=torch.cat((evidence, depth, everywhere), dim=2),
-            identity=functional.pad(self.identity_gain * evidence, (1, self.classes - 1 - _JOINTS)),
+            identity=self._logits(evidence),
             queries=self._queries(poses, share, two),
             side_logits=side,
             pair_logits=pair,
         )
+
+    def _logits(self, evidence: Tensor) -> Tensor:
+        """Among the classifier's classes: background, joints, object."""
+        nothing = torch.zeros_like(evidence[..., :1])
+        rest = self.classes - 1 - _JOINTS
+        return torch.cat((nothing, self.identity_gain * evidence, *(nothing,) * rest), dim=2)
 
     def _counted(
         self, poses: Tensor, facing: Tensor, chances: Tensor, features: Sequence[Tensor]
@@ -100,7 +106,7 @@ class PlacedMaps(nn.Module):
         """Logits (B,) that the hand at the first place is a right one, and that there are two hands."""
         gap = (poses[:, 0, :, :2] - poses[:, 1, :, :2]).abs().mean(dim=1)
         pooled = [level.mean(dim=(2, 3)) for level in features[2:]]
-        sure = torch.log1p(chances.amax(dim=3)).flatten(1)
+        sure = torch.log1p(chances.amax(dim=3)).reshape(len(poses), _JOINTS)
         bent = facing * turn(poses)
         shift, pair = self.counter(torch.cat((*pooled, sure, gap, facing, bent), dim=1)).unbind(dim=1)
         other = torch.sigmoid(pair).detach() * bent[:, 1]
@@ -110,11 +116,11 @@ class PlacedMaps(nn.Module):
         """At keypoints: evidence (B, K, 42) of each joint (right, left; the paper's order), 0 for none; depth (B, K, 1)
         behind its wrist of what is seen."""
         here = self._sample(torch.cat((chances, chances * depths), dim=2), xy)
-        chance, deep = here.chunk(2, dim=3)
+        chance, deep = here[..., :NUM_JOINTS], here[..., NUM_JOINTS:]
         depth = deep.sum(dim=(2, 3)) / (chance.sum(dim=(2, 3)) + _SMALL)
         # (B, side, place) x (B, K, place, joint)
         dealt = torch.einsum("bsp,bkpj->bksj", share, chance).index_select(3, self.order)
-        return torch.log1p(dealt.flatten(2)), depth[..., None]
+        return torch.log1p(dealt.reshape(len(xy), xy.shape[1], _JOINTS)), depth[..., None]
 
     def _sample(self, maps: Tensor, xy: Tensor) -> Tensor:
         """maps (B, 2, C, h * w) at xy (B, K, 2): (B, K, 2, C)."""
@@ -124,7 +130,7 @@ class PlacedMaps(nn.Module):
         sampled = functional.grid_sample(
             flat, grid[:, :, None], mode="bilinear", padding_mode="border", align_corners=False
         )
-        return sampled[..., 0].transpose(1, 2).reshape(batch, -1, HANDS, channels)
+        return sampled[..., 0].transpose(1, 2).reshape(batch, xy.shape[1], HANDS, channels)
 
     def _queries(self, poses: Tensor, share: Tensor, two: Tensor) -> Tensor:
         """(B, Q, C)."""
@@ -134,10 +140,12 @@ class PlacedMaps(nn.Module):
         about = torch.cat((dealt, dealt - parent, dealt - wrist), dim=3)
         about = about.index_select(2, self.order)[:, :, : self.layout.per_hand]
         sure = share.sum(dim=2)
-        number = two[:, None, None].expand(-1, HANDS, -1)
-        whole = torch.cat((dealt.flatten(2), sure[..., None], number), dim=2)
-        joints = torch.cat((about, whole[:, :, None].expand(-1, -1, self.layout.per_hand, -1)), dim=3)
-        shared = torch.cat((dealt.flatten(1), sure, two[:, None]), dim=1)
+        number = torch.stack((two, two), dim=1)[..., None]
+        pose = dealt.reshape(len(dealt), HANDS, 3 * NUM_JOINTS)
+        whole = torch.cat((pose, sure[..., None], number), dim=2)
+        # Not expanded: the exported graph then has no shapes to work out.
+        joints = torch.cat((about, torch.stack((whole,) * self.layout.per_hand, dim=2)), dim=3)
+        shared = torch.cat((pose[:, 0], pose[:, 1], sure, two[:, None]), dim=1)
         rest = self.layout.count - HANDS * self.layout.per_hand
-        asked = self.joint_query(joints).flatten(1, 2)
-        return torch.cat((asked, self.shared_query(shared)[:, None].expand(-1, rest, -1)), dim=1)
+        asked = self.joint_query(joints)
+        return torch.cat((asked[:, 0], asked[:, 1], *(self.shared_query(shared)[:, None],) * rest), dim=1)

@@ -35,6 +35,9 @@ CASES = {
     "3d": KeypointTransformerConfig(),
     "2p5d with object": KeypointTransformerConfig(representation="2p5d", objects=True, cross_layers=2, peaks=QUICK),
     "angles": KeypointTransformerConfig(representation="angles", self_layers=0, peaks=QUICK),
+    "placed with depth and object": KeypointTransformerConfig(
+        crop=96, objects=True, self_layers=1, depth=True, placed=True, peaks=PeakSettings(radius=2, rounds=2)
+    ),
     "authors with object": KeypointTransformerConfig(
         size="r18", variant="authors", objects=True, left_object=True, self_layers=1, peaks=QUICK
     ),
@@ -101,17 +104,23 @@ def test_runtime_agrees(exported: tuple[Any, Path]) -> None:
     assert tuple(output.name for output in session.get_outputs()) == names
     metadata = session.get_modelmeta().custom_metadata_map
     assert metadata["name"] == "test" and all(f"output.{name}" in metadata for name in names)
-    generator = np.random.default_rng(3)
+    generator, side = np.random.default_rng(3), deployed.network.config.crop
+    given = {"rgb": np.zeros((1, side, side, 3), np.uint8)}
+    if deployed.network.config.depth:
+        given["relief"] = np.zeros((1, 2, side, side), np.float32)
+    assert [put.name for put in session.get_inputs()] == list(given) and "input.rgb" in metadata
     for _ in range(2):
-        rgb = generator.integers(0, 255, (1, 256, 256, 3)).astype(np.uint8)
+        shown = {"rgb": generator.integers(0, 255, (1, side, side, 3)).astype(np.uint8)}
+        if "relief" in given:
+            shown["relief"] = generator.uniform(-1, 1, (1, 2, side, side)).astype(np.float32)
         with torch.no_grad():
-            expected = deployed(torch.from_numpy(rgb))
-        got = dict(zip(names, session.run(None, {"rgb": rgb}), strict=True))
+            expected = deployed(*(torch.from_numpy(value) for value in shown.values()))
+        got = dict(zip(names, session.run(None, shown), strict=True))
         assert (got["keypoint_score"] > 0).sum() > 20
         for name, want in zip(names, expected, strict=True):
             assert got[name].shape == tuple(want.shape)
             error = np.abs(got[name] - want.numpy()).max() / max(1.0, float(want.abs().max()))
             assert error <= 1e-4, name
     # On a black image the maps are flat and rounding decides which of equal peaks are taken.
-    black = session.run(None, {"rgb": np.zeros((1, 256, 256, 3), np.uint8)})
+    black = session.run(None, given)
     assert all(np.isfinite(value).all() for value in black)

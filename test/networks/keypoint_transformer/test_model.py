@@ -11,6 +11,7 @@ torch = pytest.importorskip("torch")
 
 from keypoint_transformer_toys import with_peaks  # noqa: E402
 
+from hand_pose_ros.networks.handformer2t.maps import MapPrediction  # noqa: E402
 from hand_pose_ros.networks.keypoint_transformer import (  # noqa: E402
     Keypoints,
     KeypointTransformer,
@@ -120,6 +121,68 @@ def test_shapes(representation: Any, self_layers: int, objects: bool, image: Any
         assert (None if value is None else tuple(value.shape)) == expected, name
 
 
+def test_depth_is_seen_and_may_be_missing(image: Any) -> None:
+    torch.manual_seed(0)
+    network = KeypointTransformer(KeypointTransformerConfig(crop=64, self_layers=0, depth=True)).eval()
+    image = image[:, :, :64, :64]
+    relief = torch.rand(2, 2, 64, 64)
+    with torch.no_grad():
+        seen, without = network.see(image, relief), network.see(image)
+        nothing = network.see(image, torch.zeros(2, 2, 64, 64))
+    assert network.backbone.conv1.weight.shape[1] == 5
+    assert not torch.allclose(seen.features[2], without.features[2])
+    assert torch.equal(without.features[2], nothing.features[2])
+
+
+def _maps(cells: int, first: tuple[int, int], second: tuple[int, int]) -> MapPrediction:
+    """All joints of the hands by place at one cell each."""
+    logits = torch.zeros(1, 2, 21, cells, cells)
+    for place, (x, y) in enumerate((first, second)):
+        logits[0, place, :, y, x] = 20.0
+    poses = torch.zeros(1, 2, 21, 3)
+    for place, (x, y) in enumerate((first, second)):
+        poses[0, place, :, :2] = (torch.tensor([x, y]) + 0.5) / cells - 0.5
+    # As of right hands that show their palm: the index's base, then the little finger's, about the wrist.
+    poses[0, :, 5, :2] += torch.tensor([0.1, 0.0])
+    poses[0, :, 17, :2] += torch.tensor([0.0, 0.1])
+    flat = logits.flatten(3)
+    return MapPrediction(poses, flat, torch.zeros(1, 2), torch.zeros_like(flat), torch.zeros(1, 21, flat.shape[3]))
+
+
+@pytest.mark.parametrize(("facing", "side"), [((1.0, -1.0), 0), ((-1.0, 1.0), 1)])
+def test_maps_by_place_tell_keypoints_apart(facing: tuple[float, float], side: int) -> None:
+    """The joints of the hand farther left are a right hand's where its facing says so, and those of the other a left
+    one's; nothing is told of where no joint is."""
+    torch.manual_seed(0)
+    config = KeypointTransformerConfig(crop=64, placed=True)
+    network = KeypointTransformer(config).eval()
+    assert network.placed is not None
+    torch.nn.init.zeros_(network.placed.counter.linear_layers[-1].weight)
+    with torch.no_grad():
+        network.placed.counter.linear_layers[-1].bias.copy_(torch.tensor([0.0, 20.0]))  # two hands
+        found = _maps(16, (3, 8), (12, 8))._replace(facing=torch.tensor([facing]))
+        features = network.see(torch.rand(1, 3, 64, 64)).features
+        # Middles of these cells, and a third place, in pixels of the heat map.
+        told = network.placed(found, features, torch.tensor([[[6.5, 16.5], [24.5, 16.5], [2.0, 2.0]]]))
+    assert (told.side_logits > 0).tolist() == [side == 0] and (told.pair_logits > 0).all()
+    right, left = told.identity[0, :, 1:22].mean(dim=1), told.identity[0, :, 22:43].mean(dim=1)
+    first, second = (right, left) if side == 0 else (left, right)
+    assert first[0] > 3 and first[1] < 0.5 and second[1] > 3 and second[0] < 0.5
+    assert (told.identity[0, 2].abs() < 1e-3).all() and (told.identity[..., 0] == 0).all()
+    assert told.queries.shape == (1, network.layout.count, 128)
+
+
+def test_maps_by_place_and_their_answers_learn(image: Any) -> None:
+    network = with_peaks(KeypointTransformer(KeypointTransformerConfig(placed=True, objects=True)))
+    output = network(image)
+    values = [value for value in output if isinstance(value, torch.Tensor)]
+    sum(value.square().mean() for value in values).backward()
+    assert network.placed is not None and network.maps is not None
+    assert all(p.grad is not None and p.grad.any() for p in network.placed.parameters())
+    # The maps themselves are taught by their own losses alone.
+    assert all(p.grad is None for p in network.maps.parameters())
+
+
 def test_everything_learns(image: Any) -> None:
     """No parameter of the default network is without use, whatever the representation."""
     for representation in ("3d", "2p5d", "angles"):
@@ -153,6 +216,9 @@ def test_lite_is_small() -> None:
         ({"cross_layers": 0}, "cross_layers >= 1"),
         ({"self_layers": -1}, "self_layers >= 0"),
         ({"left_object": True}, "left_object needs objects"),
+        ({"size": "r50", "variant": "authors", "depth": True}, "depth and placed are ours"),
+        ({"placed": True, "representation": "2p5d"}, "placed needs representation '3d'"),
+        ({"placed": True, "size": "r18"}, "placed needs .* a residual decoder"),
     ],
 )
 def test_wrong_configurations(changes: dict[str, Any], message: str) -> None:
