@@ -20,8 +20,9 @@ from hand_pose_ros.networks.handformer2t.config import HANDS, SCALE_FLOOR, Handf
 from hand_pose_ros.networks.handformer2t.maps import DECODED_STRIDE, turn
 from hand_pose_ros.skeleton import MCPS, NUM_JOINTS, WRIST
 
-# The window's side over the longer side of the box of the hand's joints, upright.
-MARGIN: Final = 1.4
+# The window's side over the longer side of the box of the hand's joints, upright. Poses found so far are a fifth too
+# small.
+MARGIN: Final = 1.7
 # Of the crop's side; no window is smaller.
 _SMALLEST: Final = 0.08
 # A hand that points at the camera still has a direction: up.
