@@ -69,7 +69,7 @@ def runs(config: Handformer2TConfig, path: Path) -> dict[str, Callable[[], objec
 
     torch.manual_seed(0)
     network = Handformer2T(config).eval()
-    side = config.network_widths.crop
+    side = config.picture
     export_onnx(network, path, {})
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1

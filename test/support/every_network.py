@@ -26,6 +26,7 @@ from hand_pose_ros.networks.keypoint_transformer.config import PRESETS as TRANSF
 _EIGHT: Final = (8, 8, 8, 8)
 _ONE: Final = (1, 1, 1, 1)
 _ROBOT: Final = {"presence": True, "relative_depth": True}
+_OURS: Final = {"maps": True, "order": "place", "delta": True, "depth": True, "closer": True}
 
 
 class Exported(NamedTuple):
@@ -90,10 +91,11 @@ def _transformer(size: str, **changes: Any) -> Exported:
     )
 
 
-def _handformer2t(size: str, depth: bool = False) -> Exported:
+def _handformer2t(size: str, **ours: bool) -> Exported:
     bottleneck = {"bottleneck": True, "backbone": (16, 16, 32, 32), "lengths": (64, 64, 128, 400)}
-    widths = replace(TINY_WIDTHS, **(bottleneck if size == "r50" else {}))  # type: ignore[arg-type]
-    network = away(Handformer2T(tiny(widths=widths, depth=depth, **_ROBOT)))
+    decoder = {"decoder": (16, 16, 16)} if ours else {}
+    widths = replace(TINY_WIDTHS, **(bottleneck if size == "r50" else decoder))  # type: ignore[arg-type]
+    network = away(Handformer2T(tiny(widths=widths, **ours, **_ROBOT)))
     module = handformer2t.DeployedHandformer2T(network).eval()
     return Exported(
         module,
@@ -111,7 +113,7 @@ NETWORKS: Final[Mapping[str, Callable[[], Exported]]] = {
     "keypoint_transformer lite": lambda: _transformer("lite"),
     "keypoint_transformer r50": lambda: _transformer("r50", representation="2p5d", objects=True),
     "handformer2t lite": lambda: _handformer2t("lite"),
-    "handformer2t lite, depth": lambda: _handformer2t("lite", depth=True),
+    "handformer2t lite, ours": lambda: _handformer2t("lite", **_OURS),
     "handformer2t r50": lambda: _handformer2t("r50"),
 }
 

@@ -110,7 +110,7 @@ def test_it_learns_a_few_scenes_by_heart(monkeypatch: pytest.MonkeyPatch) -> Non
     optimizer, errors = module.optimizer(), []
     for step in range(80):
         terms = module.loss(crops)
-        terms["total"].backward()
+        terms["total"].backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         optimizer.zero_grad()
         module.average.update(module.network, step + 1)

@@ -157,7 +157,8 @@ class CloserLook(nn.Module):
     def look(self, seen: Tensor) -> Look:
         """At windows (N, C, size, size)."""
         levels = self.encoder(seen.contiguous(memory_format=torch.channels_last))
-        maps = self.maps(self.decoder(*levels)[0]).flatten(2).float()
+        maps: Tensor = self.maps(self.decoder(*levels)[0]).float()
+        maps = maps.reshape(maps.shape[0], maps.shape[1], maps.shape[2] * maps.shape[3])
         logits, depths, spreads, palms = maps.split(NUM_JOINTS, dim=1)
         weights = torch.softmax(logits, dim=-1)
         depth = (weights * depths).sum(dim=-1, keepdim=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ torch = pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 
-from handformer2t_toys import tiny  # noqa: E402
+from handformer2t_toys import TINY_WIDTHS, tiny  # noqa: E402
 
 from hand_pose_ros.networks.handformer2t import Handformer2T, Handformer2TConfig, Handformer2TOutput  # noqa: E402
 from hand_pose_ros.networks.handformer2t.decode import Decoded, decode, encode, metric_std  # noqa: E402
@@ -29,6 +30,15 @@ CASES = {
         patch_sampling="nearest", patch_channels="learned", delta=True, residual=False, stages=4
     ),
     "placed": tiny(maps=True, order="place", delta=True, patch_channels="learned", **ROBOT),
+    "depth and a closer look": tiny(
+        maps=True,
+        order="place",
+        delta=True,
+        depth=True,
+        closer=True,
+        **ROBOT,
+        widths=replace(TINY_WIDTHS, decoder=(16,) * 3),
+    ),
     "no patches": tiny(keypoint_features=False, presence=True),
 }
 
@@ -57,7 +67,9 @@ def test_graph(exported: tuple[Handformer2T, Path]) -> None:
     operators = [node.op_type for node in model.graph.node]
     assert not set(operators) & REFUSED
     config = network.config
-    assert operators.count("GridSample") == (config.stages - 1 if config.keypoint_features else 0)
+    # A closer look's windows, and the depths at the joints.
+    closer = 2 if config.closer else 0
+    assert operators.count("GridSample") == (config.stages - 1 if config.keypoint_features else 0) + closer
     # Flows are the only users of these.
     assert not {"LeakyRelu", "Tanh", "Exp"} & set(operators)
     values = [*model.graph.value_info, *model.graph.input, *model.graph.output]
@@ -77,13 +89,15 @@ def test_runtime_agrees(exported: tuple[Handformer2T, Path]) -> None:
     assert tuple(output.name for output in session.get_outputs()) == names
     metadata = session.get_modelmeta().custom_metadata_map
     assert metadata["name"] == "test" and all(f"output.{name}" in metadata for name in names)
-    side = network.config.network_widths.crop
+    side = network.config.picture
     generator = np.random.default_rng(3)
     for _ in range(2):
-        rgb = generator.integers(0, 255, (1, side, side, 3)).astype(np.uint8)
+        given = {"rgb": generator.integers(0, 255, (1, side, side, 3)).astype(np.uint8)}
+        if network.config.depth:
+            given["relief"] = generator.uniform(-2, 2, (1, 2, side, side)).astype(np.float32)
         with torch.no_grad():
-            expected = deployed(torch.from_numpy(rgb))
-        for name, want, got in zip(names, expected, session.run(None, {"rgb": rgb}), strict=True):
+            expected = deployed(*(torch.from_numpy(value) for value in given.values()))
+        for name, want, got in zip(names, expected, session.run(None, given), strict=True):
             assert got.shape == tuple(want.shape)
             assert np.abs(got - want.numpy()).max() / max(1.0, float(want.abs().max())) <= 1e-4, name
 
