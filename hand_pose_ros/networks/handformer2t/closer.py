@@ -58,7 +58,7 @@ def windows_of(poses: Tensor, mirrored: Tensor) -> Windows:
 
     Args:
         poses: (B, K, 21, 2 or 3) x, y of the crop from -0.5 to 0.5.
-        mirrored: (B, K) -1 where the picture is mirrored, as for left hands, else 1.
+        mirrored: (B, K) or (1, K), -1 where the picture is mirrored, as for left hands, else 1.
     """
     places = poses[..., :2]
     along = places[:, :, list(MCPS)].mean(dim=2) - places[:, :, WRIST] + places.new_tensor(_UP)
@@ -87,7 +87,7 @@ def look_through(image: Tensor, windows: Windows, joints: Tensor, size: int) -> 
     line = (torch.arange(size, device=image.device, dtype=image.dtype) + 0.5) / size - 0.5
     rows, columns = torch.meshgrid(line, line, indexing="ij")
     places = torch.stack((columns.flatten(), rows.flatten()), dim=1)
-    grid = 2 * windows.to_crop(places[None, None].expand(batch, count, -1, 2))
+    grid = 2 * windows.to_crop(places[None, None])
     # One above the other: the picture itself is not repeated.
     grid = grid.reshape(batch, count * size, size, 2)
     seen = functional.grid_sample(image, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
@@ -181,9 +181,9 @@ class CloserLook(nn.Module):
             21), and the logits (B, 2) that each is a right hand.
         """
         batch = image.shape[0]
-        both = poses[:, :, None].expand(batch, HANDS, 2, NUM_JOINTS, 3).reshape(batch, 2 * HANDS, NUM_JOINTS, 3)
-        mirrored = poses.new_tensor((1.0, -1.0) * HANDS)[None].expand(batch, 2 * HANDS)
-        windows = windows_of(both, mirrored)
+        # Not expanded: the shapes of a graph with that are not known beforehand.
+        both = torch.stack((poses, poses), dim=2).reshape(batch, 2 * HANDS, NUM_JOINTS, 3)
+        windows = windows_of(both, poses.new_tensor((1.0, -1.0) * HANDS)[None])
         seen = look_through(image, windows, both[..., :2], self.size)
         found = self.look(seen.reshape(batch * 2 * HANDS, -1, self.size, self.size))
         pose = found.pose.reshape(batch, 2 * HANDS, NUM_JOINTS, 3)
