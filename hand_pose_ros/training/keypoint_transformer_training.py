@@ -134,12 +134,15 @@ PLANS: Final[Mapping[str, ScenePlan]] = {
 _PLACED: Final = dataclasses.replace(
     PLANS["ours"],
     batch_size=64,
+    learning_rate=2e-3,
     average=0.997,
     detector_part=0.0,
     truth_part=0.0,
     joint_maps=1.0,
-    frozen_part=0.0,
     decay_part=0.6,
+    weights={"heat_map": 0.02, "identity": 5.0},
+    # As the maps were taught.
+    training=SceneAugmentation(shift=0.08, scale=0.15, roll_std=0.25, color_gain=0.25, color_noise=0.03),
 )
 # Their keypoints: small crops have few pixels per joint (docs/keypoint_transformer.md).
 _PLACED_THRESHOLD: Final = 10.0

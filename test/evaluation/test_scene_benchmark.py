@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import toy_two_hands as toy
 from fake_scene_network import BlankEngine
-from toy_scene_shards import toy_scenes
+from toy_scene_shards import PIXELS, toy_scenes
 
 from hand_pose_ros.datasets.base import DatasetError, Reading
 from hand_pose_ros.datasets.scene_shards import StoredScenes, shape_points
@@ -86,6 +86,21 @@ def samples(tmp_path_factory: pytest.TempPathFactory) -> list[SceneSample]:
     for name, array in {**batch, **extra}.items():
         np.save(shard / f"{name}.npy", array)
     return list(StoredScenes(folder))
+
+
+def test_depth_is_read_where_it_is_stored_and_asked_for(samples: list[SceneSample], tmp_path: Path) -> None:
+    assert all(sample.depth is None for sample in samples)  # these shards have none
+    shard = tmp_path / "scenes-000000"
+    shard.mkdir()
+    extra = {"box": np.zeros((1, 4), np.float32), "visible": np.ones((1, 2, 21), bool)}
+    steps = np.zeros((1, PIXELS, PIXELS), np.uint16)
+    steps[0, 3, 5] = 6543
+    for name, array in {**toy_scenes(1), **extra, "depth": steps}.items():
+        np.save(shard / f"{name}.npy", array)
+    depth = StoredScenes(tmp_path)[0].depth
+    assert depth is not None and depth.dtype == np.float32
+    assert depth[3, 5] == pytest.approx(0.6543) and np.count_nonzero(depth) == 1
+    assert StoredScenes(tmp_path, Reading(depth=False))[0].depth is None
 
 
 @pytest.mark.parametrize("shaped", [True, False])
