@@ -27,8 +27,8 @@ _NEAREST: Final = 0.1
 _FEWEST: Final = 20
 # Metres behind the reference that are shown as 0, and per unit; cut at two units on either side.
 _MIDDLE: Final = 0.1
-_UNIT: Final = 0.15
-_LIMIT: Final = 2.0
+RELIEF_UNIT: Final = 0.15
+RELIEF_LIMIT: Final = 2.0
 
 
 def relief(depth: FloatArray, out: FloatArray, behind: float = 0.0) -> None:
@@ -51,7 +51,7 @@ def relief(depth: FloatArray, out: FloatArray, behind: float = 0.0) -> None:
     reference = float(np.partition(readings, rank)[rank]) + behind
     shown, there = out
     np.subtract(depth, np.float32(reference + _MIDDLE), out=shown)
-    shown *= np.float32(1.0 / _UNIT)
-    np.clip(shown, -_LIMIT, _LIMIT, out=shown)
+    shown *= np.float32(1.0 / RELIEF_UNIT)
+    np.clip(shown, -RELIEF_LIMIT, RELIEF_LIMIT, out=shown)
     np.greater(depth, 0, out=there, casting="unsafe")
     shown *= there

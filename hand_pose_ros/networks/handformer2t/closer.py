@@ -14,9 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from hand_pose_ros.geometry.relief import RELIEF_LIMIT, RELIEF_UNIT
 from hand_pose_ros.networks.backbones.decoder import MapDecoder
 from hand_pose_ros.networks.backbones.resnet import ResNetEncoder
-from hand_pose_ros.networks.handformer2t.config import HANDS, SCALE_FLOOR, Handformer2TConfig
+from hand_pose_ros.networks.handformer2t.config import COLORS, DEPTH_RANGE, HANDS, SCALE_FLOOR, Handformer2TConfig
 from hand_pose_ros.networks.handformer2t.maps import DECODED_STRIDE, turn
 from hand_pose_ros.skeleton import MCPS, NUM_JOINTS, WRIST
 
@@ -28,10 +29,12 @@ _SMALLEST: Final = 0.08
 # A hand that points at the camera still has a direction: up.
 _UP: Final = (0.0, -1e-4)
 _HIDDEN: Final = 64
-_COLORS: Final = 3
+# Readings that differ by so much (over 0.4 m) count half; so often is the mean looked for anew; joints it needs.
+_AGREEMENT: Final = 0.02 / DEPTH_RANGE
+_ROUNDS: Final = 4
+_FEWEST: Final = 5
 # The relief of the crop is in units of 15 cm, of the window in half of that, about the hand.
 _SHARPER: Final = 2.0
-_LIMIT: Final = 2.0
 # What a map of spreads says before it has learnt anything: u is a twentieth of the window.
 _SPREAD: Final = -3.0
 
@@ -92,16 +95,47 @@ def look_through(image: Tensor, windows: Windows, joints: Tensor, size: int) -> 
     grid = grid.reshape(batch, count * size, size, 2)
     seen = functional.grid_sample(image, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
     seen = seen.reshape(batch, -1, count, size, size).transpose(1, 2)
-    if image.shape[1] == _COLORS:
+    if image.shape[1] == COLORS:
         return seen
-    relief = image[:, _COLORS:]
-    there = functional.grid_sample(relief, 2 * joints, mode="nearest", padding_mode="zeros", align_corners=False)
-    depth, known = there.transpose(1, 2).unbind(dim=2)
+    depth, known = relief_at(image, joints)
     reference = (depth * known).sum(dim=-1) / known.sum(dim=-1).clamp(min=1.0)
-    shown, measured = seen[:, :, _COLORS], seen[:, :, _COLORS + 1]
+    shown, measured = seen[:, :, COLORS], seen[:, :, COLORS + 1]
     # Between readings and holes both are mixed with 0 alike.
-    shown = (_SHARPER * (shown - measured * reference[..., None, None])).clamp(-_LIMIT, _LIMIT)
-    return torch.cat((seen[:, :, :_COLORS], shown[:, :, None], measured[:, :, None]), dim=2)
+    shown = (_SHARPER * (shown - measured * reference[..., None, None])).clamp(-RELIEF_LIMIT, RELIEF_LIMIT)
+    return torch.cat((seen[:, :, :COLORS], shown[:, :, None], measured[:, :, None]), dim=2)
+
+
+def relief_at(image: Tensor, joints: Tensor) -> tuple[Tensor, Tensor]:
+    """The relief (B, K, 21), and where there is a reading, of pictures (B, 5, S, S) at joints (B, K, 21, 2)."""
+    grid = 2 * joints
+    there = functional.grid_sample(image[:, COLORS:], grid, mode="nearest", padding_mode="zeros", align_corners=False)
+    depth, known = there.transpose(1, 2).unbind(dim=2)
+    return depth, known
+
+
+def wrist_gap(image: Tensor, poses: Tensor) -> tuple[Tensor, Tensor]:
+    """How much farther the second hand's wrist is than the first's, over 0.4 m, by the depth image.
+
+    Each joint's reading less its depth behind the wrist is where the wrist is; the skin's thickness is the same for
+    both hands. Joints behind something else say otherwise and count little (weights of Cauchy's kind).
+
+    Args:
+        image: (B, 5, S, S), colours and relief.
+        poses: (B, 2, 21, 3).
+
+    Returns:
+        (B,) and whether enough joints of both hands have readings (B,).
+    """
+    depth, there = relief_at(image, poses[..., :2])
+    known = there * (depth.abs() < RELIEF_LIMIT).to(depth.dtype)
+    wrists = depth * (RELIEF_UNIT / DEPTH_RANGE) - poses[..., 2]
+    weight = known
+    for _ in range(_ROUNDS):
+        mean = (weight * wrists).sum(dim=-1, keepdim=True) / weight.sum(dim=-1, keepdim=True).clamp(min=1e-6)
+        weight = known / (1 + ((wrists - mean) / _AGREEMENT).square())
+    place = (weight * wrists).sum(dim=-1) / weight.sum(dim=-1).clamp(min=1e-6)
+    enough = known.sum(dim=-1) >= _FEWEST
+    return place[:, 1] - place[:, 0], enough[:, 0] & enough[:, 1]
 
 
 class Look(NamedTuple):

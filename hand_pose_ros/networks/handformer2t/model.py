@@ -11,7 +11,7 @@ from torch.nn import functional
 from hand_pose_ros.geometry.relief import RELIEF_MAPS
 from hand_pose_ros.networks.backbones.decoder import MapDecoder
 from hand_pose_ros.networks.backbones.resnet import ResNetEncoder
-from hand_pose_ros.networks.handformer2t.closer import CloserLook
+from hand_pose_ros.networks.handformer2t.closer import CloserLook, wrist_gap
 from hand_pose_ros.networks.handformer2t.config import HANDS, PATCH, SCALE_FLOOR, Handformer2TConfig
 from hand_pose_ros.networks.handformer2t.features import LevelFeatures, RandomChannels, keypoint_patches
 from hand_pose_ros.networks.handformer2t.layers import Attention, TokenLinear, TokenMLP
@@ -268,7 +268,8 @@ class Handformer2T(nn.Module):
         )
 
     def _look_closer(self, closer: CloserLook, seen: Tensor, output: Handformer2TOutput) -> Handformer2TOutput:
-        """One stage more. Which of two looks counts, is told by both hands together, as `decode.by_side` deals them."""
+        """One stage more. Which of two looks counts, is told by both hands together, as `decode.by_side` deals them.
+        Where there is depth, it tells how the wrists lie behind each other."""
         poses, scales, sides = closer(seen, output.poses[-1].detach())
         there = torch.sigmoid(cast(Tensor, output.presence_logits))
         weighed = there * sides
@@ -276,7 +277,12 @@ class Handformer2T(nn.Module):
         right = torch.cat((first_right, ~first_right), dim=1)
         pose = torch.where(right[..., None, None], poses[:, :, 0], poses[:, :, 1])
         scale = torch.where(right[..., None], scales[:, :, 0], scales[:, :, 1])
+        relative = output.relative_depth
+        if relative is not None and self.config.depth:
+            measured, known = wrist_gap(seen, pose)
+            relative = torch.where(known, measured, relative)
         return output._replace(
+            relative_depth=relative,
             poses=torch.cat((output.poses, pose[None])),
             scales=torch.cat((output.scales, scale[None])),
             side_logits=sides,

@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch")
 from handformer2t_toys import TINY_WIDTHS, tiny  # noqa: E402
 
 from hand_pose_ros.networks.handformer2t import Handformer2T, Handformer2TConfig  # noqa: E402
-from hand_pose_ros.networks.handformer2t.closer import MARGIN, look_through, windows_of  # noqa: E402
+from hand_pose_ros.networks.handformer2t.closer import MARGIN, look_through, windows_of, wrist_gap  # noqa: E402
 from hand_pose_ros.skeleton import MCPS, WRIST  # noqa: E402
 
 PLACED = {"maps": True, "order": "place", "delta": True, "presence": True, "relative_depth": True}
@@ -94,3 +94,20 @@ def test_it_needs_hands_by_place() -> None:
     for changes in ({"order": "side"}, {"maps": False}, {"widths": TINY_WIDTHS}):
         with pytest.raises(ValueError, match="closer"):
             config(**changes)
+
+
+def test_wrists_lie_behind_each_other_as_the_depth_image_says() -> None:
+    """A third of the joints behind something nearer; without readings nothing is said."""
+    size, gap = 64, 0.09
+    poses = torch.cat((0.1 * hands(1), 0.05 * torch.randn(1, 2, 21, 1, generator=torch.Generator().manual_seed(1))), -1)
+    poses[:, 0, :, 0] -= 0.25
+    poses[:, 1, :, 0] += 0.25
+    image = torch.zeros(1, 5, size, size)
+    for hand in range(2):
+        for joint, (x, y, depth) in enumerate(poses[0, hand].tolist()):
+            row, column = math.floor((y + 0.5) * size), math.floor((x + 0.5) * size)
+            metres = 0.05 + hand * gap + 0.4 * depth - (0.15 if joint % 3 == 0 else 0.0)
+            image[0, 3:, row, column] = torch.tensor([metres / 0.15, 1.0])
+    found, known = wrist_gap(image, poses)
+    assert known.all() and 0.4 * float(found) == pytest.approx(gap, abs=0.02)
+    assert not wrist_gap(torch.zeros_like(image), poses)[1].any()

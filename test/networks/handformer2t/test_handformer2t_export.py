@@ -67,8 +67,8 @@ def test_graph(exported: tuple[Handformer2T, Path]) -> None:
     operators = [node.op_type for node in model.graph.node]
     assert not set(operators) & REFUSED
     config = network.config
-    # A closer look's windows, and the depths at the joints.
-    closer = 2 if config.closer else 0
+    # A closer look's windows, and the depths at the joints before and after.
+    closer = 3 if config.closer else 0
     assert operators.count("GridSample") == (config.stages - 1 if config.keypoint_features else 0) + closer
     # Flows are the only users of these.
     assert not {"LeakyRelu", "Tanh", "Exp"} & set(operators)
