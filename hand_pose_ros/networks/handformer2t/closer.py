@@ -32,7 +32,8 @@ _HIDDEN: Final = 64
 # Readings that differ by so much (over 0.4 m) count half; so often is the mean looked for anew; joints it needs.
 _AGREEMENT: Final = 0.02 / DEPTH_RANGE
 _ROUNDS: Final = 4
-_FEWEST: Final = 5
+_FEWEST: Final = 5.0
+_PART: Final = 0.1
 # The relief of the crop is in units of 15 cm, of the window in half of that, about the hand.
 _SHARPER: Final = 2.0
 # What a map of spreads says before it has learnt anything: u is a twentieth of the window.
@@ -106,11 +107,14 @@ def look_through(image: Tensor, windows: Windows, joints: Tensor, size: int) -> 
 
 
 def relief_at(image: Tensor, joints: Tensor) -> tuple[Tensor, Tensor]:
-    """The relief (B, K, 21), and where there is a reading, of pictures (B, 5, S, S) at joints (B, K, 21, 2)."""
+    """The relief (B, K, 21) of pictures (B, 5, S, S) at joints (B, K, 21, 2), and how much of it are readings, 0..1.
+
+    Between pixels it is the mean of those that have a reading: no jumps, so that engines of any precision agree.
+    """
     grid = 2 * joints
-    there = functional.grid_sample(image[:, COLORS:], grid, mode="nearest", padding_mode="zeros", align_corners=False)
+    there = functional.grid_sample(image[:, COLORS:], grid, mode="bilinear", padding_mode="zeros", align_corners=False)
     depth, known = there.transpose(1, 2).unbind(dim=2)
-    return depth, known
+    return depth / known.clamp(min=_PART), known
 
 
 def wrist_gap(image: Tensor, poses: Tensor) -> tuple[Tensor, Tensor]:
@@ -127,7 +131,8 @@ def wrist_gap(image: Tensor, poses: Tensor) -> tuple[Tensor, Tensor]:
         (B,) and whether enough joints of both hands have readings (B,).
     """
     depth, there = relief_at(image, poses[..., :2])
-    known = there * (depth.abs() < RELIEF_LIMIT).to(depth.dtype)
+    # What is cut off, is farther.
+    known = there * ((RELIEF_LIMIT - depth.abs()) / _PART).clamp(0.0, 1.0)
     wrists = depth * (RELIEF_UNIT / DEPTH_RANGE) - poses[..., 2]
     weight = known
     for _ in range(_ROUNDS):
@@ -193,7 +198,7 @@ class CloserLook(nn.Module):
         levels = self.encoder(seen.contiguous(memory_format=torch.channels_last))
         maps: Tensor = self.maps(self.decoder(*levels)[0]).float()
         maps = maps.reshape(maps.shape[0], maps.shape[1], maps.shape[2] * maps.shape[3])
-        logits, depths, spreads, palms = maps.split(NUM_JOINTS, dim=1)
+        logits, depths, spreads, palms = maps.split_with_sizes((NUM_JOINTS,) * 4, dim=1)
         weights = torch.softmax(logits, dim=-1)
         depth = (weights * depths).sum(dim=-1, keepdim=True)
         facing = (weights * palms).sum(dim=-1).mean(dim=-1)

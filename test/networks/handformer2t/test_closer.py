@@ -99,7 +99,7 @@ def test_it_needs_hands_by_place() -> None:
 def test_wrists_lie_behind_each_other_as_the_depth_image_says() -> None:
     """A third of the joints behind something nearer; without readings nothing is said."""
     size, gap = 64, 0.09
-    poses = torch.cat((0.1 * hands(1), 0.05 * torch.randn(1, 2, 21, 1, generator=torch.Generator().manual_seed(1))), -1)
+    poses = torch.cat((0.5 * hands(1), 0.05 * torch.randn(1, 2, 21, 1, generator=torch.Generator().manual_seed(1))), -1)
     poses[:, 0, :, 0] -= 0.25
     poses[:, 1, :, 0] += 0.25
     image = torch.zeros(1, 5, size, size)
