@@ -17,14 +17,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-import numpy as np
 import torch
 
 from hand_pose_ros.evaluation.report import Cell, Report, Table
 from hand_pose_ros.networks.handformer2t import Handformer2T, Handformer2TConfig
-from hand_pose_ros.networks.handformer2t.export import export_onnx
+from hand_pose_ros.networks.handformer2t.export import example_inputs, export_onnx
+from hand_pose_ros.training.handformer2t_training import Handformer2TOptions, network_config
+from hand_pose_ros.training.scene_sources import SceneData
 
 LITE: Final = Handformer2TConfig(presence=True, relative_depth=True)
+SHIPPED: Final = network_config(Handformer2TOptions(SceneData(()), crop=64, placed=True, depth=True, closer_only=True))
 # Millions of parameters as printed.
 TABLE_5: Final[Mapping[str, tuple[Handformer2TConfig, float]]] = {
     "r34, 128": (Handformer2TConfig(size="r34", token_size=128), 24.9),
@@ -40,6 +42,7 @@ TABLE_6: Final[Mapping[str, tuple[Handformer2TConfig, float]]] = {
 }
 OURS: Final[Mapping[str, tuple[Handformer2TConfig, float]]] = {
     "lite, 96, both heads": (LITE, float("nan")),
+    "ours, as shipped": (SHIPPED, float("nan")),
 }
 NETWORKS: Final = {**TABLE_5, **TABLE_6, **OURS}
 WARM_UP: Final = 2
@@ -69,16 +72,16 @@ def runs(config: Handformer2TConfig, path: Path) -> dict[str, Callable[[], objec
 
     torch.manual_seed(0)
     network = Handformer2T(config).eval()
-    side = config.picture
     export_onnx(network, path, {})
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    rgb = np.random.default_rng(0).integers(0, 255, (1, side, side, 3)).astype(np.uint8)
-    image = torch.rand(1, 3, side, side)
+    examples = example_inputs(network)
+    given = {name: value.numpy() for name, value in examples.items()}
+    image, relief = torch.rand(1, 3, config.picture, config.picture), examples.get("relief")
     return {
-        "torch": lambda: torch.inference_mode()(network)(image),
-        "onnxruntime": lambda: session.run(None, {"rgb": rgb}),
+        "torch": lambda: torch.inference_mode()(network)(image, relief),
+        "onnxruntime": lambda: session.run(None, given),
     }
 
 
