@@ -48,6 +48,9 @@ def export(args: argparse.Namespace) -> int:
     reader = KeypointTransformerNetwork(create_engine(args.out, "onnxruntime", 1))
     half = len(scenes) // 2
     stated = measure_deviations(islice(scenes, half), reader).stated()
+    # Opened again: what the file states now is what its presences mean.
+    deploy.describe(network, args.out, stated, {})
+    reader = KeypointTransformerNetwork(create_engine(args.out, "onnxruntime", 1))
     results = look_at((scenes[index] for index in range(half, len(scenes))), reader, synthetic_model)
     measured = card_figures(figures(results), results)
     about = {"data": "synthetic, `hand_pose synth scenes`", **about, **measured}

@@ -140,7 +140,7 @@ _PLACED: Final = dataclasses.replace(
     truth_part=0.0,
     joint_maps=1.0,
     decay_part=0.6,
-    weights={"heat_map": 0.02, "identity": 5.0},
+    weights={"heat_map": 0.02, "identity": 5.0, "hand_translation": 200.0},
     # As the maps were taught.
     training=SceneAugmentation(shift=0.08, scale=0.15, roll_std=0.25, color_gain=0.25, color_noise=0.03),
 )

@@ -26,12 +26,13 @@ class Decoded(NamedTuple):
 
     Attributes:
         joints: (B, 2, 21, 3) metres from the hand's own wrist ("3d" only).
-        uv: (B, 2, 21, 2) where the joints are seen ("3d" through the weak-perspective camera, "2p5d" read off).
+        uv: (B, 2, 21, 2) where the joints are seen ("3d" through the weak-perspective camera, or with maps by
+            place where they expect them; "2p5d" read off).
         depth: (B, 2, 21) metres behind the hand's own wrist ("3d", "2p5d").
         pose: (B, 2, 16, 3) axis-angle in MANO order, shape (B, 10) ("angles" only).
         camera: (B, 3) weak perspective: crop pixel = s XY + t, XY metres from the right wrist ("3d", "angles").
         hand_translation: (B, 3) metres, right to left wrist.
-        presence: (B, 2) 0..1, how completely the hand's joints are found among the keypoints.
+        presence: (B, 2) 0..1, how completely the hand's joints are found among the keypoints (`placed_presence`).
         keypoint_uv: (B, K, 2). keypoint_score: (B, K) height of the peak, 0..1 and above; 0 in unused slots.
         identity: (B, K, C) probabilities: background, right joints, left joints, object.
         attention: (B, Q, K) of the queries to the keypoints.
@@ -84,7 +85,7 @@ def decode(output: KeypointTransformerOutput, authors: bool = False) -> Decoded:
         shape=None if output.pose is None or output.shape is None else output.shape[-1],
         camera=camera,
         hand_translation=translation,
-        presence=presence(identity, keypoints),
+        presence=placed_presence(output, presence(identity, keypoints)),
         keypoint_uv=to_crop(keypoints.xy, authors),
         keypoint_score=keypoints.score / 255,
         identity=identity,
@@ -93,7 +94,11 @@ def decode(output: KeypointTransformerOutput, authors: bool = False) -> Decoded:
         object_translation=output.object_translation[-1] if output.object_translation is not None else None,
         object_presence=_certain(identity[..., OBJECT_CLASS], keypoints) if objects else None,
     )
-    return result if joints is None else result.placed(joints)
+    if joints is None:
+        return result
+    result = result.placed(joints)
+    # Weak perspective is coarse; maps of the joints say where they are.
+    return result if output.places is None else result._replace(uv=to_crop(output.places, authors))
 
 
 def canonical(joints: Tensor) -> Tensor:
@@ -177,6 +182,16 @@ def presence(identity: Tensor, keypoints: Keypoints) -> Tensor:
     """
     hands = [_certain(identity[..., side], keypoints).mean(dim=1) for side in (RIGHT, LEFT)]
     return torch.stack(hands, dim=1)
+
+
+def placed_presence(output: KeypointTransformerOutput, found: Tensor) -> Tensor:
+    """Presence (B, 2) of what is `found`; with maps by place, the geometric mean of how completely the surer hand is
+    found and how sure maps are that there is this hand. They tell which, keypoints that there is any."""
+    if output.side_logits is None or output.pair_logits is None:
+        return found
+    side, pair = torch.sigmoid(output.side_logits), torch.sigmoid(output.pair_logits)
+    there = torch.stack((pair + (1 - pair) * side, pair + (1 - pair) * (1 - side)), dim=1)
+    return (there * found.amax(dim=1, keepdim=True)).sqrt()
 
 
 def _certain(probability: Tensor, keypoints: Keypoints) -> Tensor:

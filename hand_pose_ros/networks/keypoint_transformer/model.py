@@ -31,12 +31,13 @@ COLORS: Final = 3
 
 class ImageFeatures(NamedTuple):
     """features: decoder maps at strides 2 to 32; maps (B, 1 or 2, 128, 128) of 255; deepest (B, C, 8, 8) encoder's;
-    placed: what the maps of joints say (`KeypointTransformerConfig.placed`)."""
+    placed: what the maps of joints say (`KeypointTransformerConfig.placed`); relief: as it was given."""
 
     features: tuple[Tensor, ...]
     maps: Tensor
     deepest: Tensor
     placed: MapPrediction | None = None
+    relief: Tensor | None = None
 
 
 class Pyramid(ResNetEncoder):
@@ -108,14 +109,14 @@ class KeypointTransformer(nn.Module):
         pyramid = self.backbone(image)
         features, maps = self.decoder(pyramid)
         placed = None if self.maps is None else self.maps(features[1:2])
-        return ImageFeatures(features, maps if self.authors else maps * MAP_RANGE, pyramid[4], placed)
+        return ImageFeatures(features, maps if self.authors else maps * MAP_RANGE, pyramid[4], placed, relief)
 
     def understand(self, seen: ImageFeatures, keypoints: Keypoints) -> KeypointTransformerOutput:
         """The transformer part: which joint each keypoint is, and the poses."""
         # Without any keypoint all slots are looked at: they are alike, and nothing is undefined.
         empty = keypoints.valid.sum(dim=1, keepdim=True) == 0
         blocked = ~(keypoints.valid | empty)[:, None]
-        told = None if self.placed is None else self.placed(seen.placed, seen.features, keypoints.xy)
+        told = None if self.placed is None else self.placed(seen.placed, seen.features, keypoints.xy, seen.relief)
         memory, read = self.self_attention(self.tokens(seen.features, keypoints, told), blocked)
         memory_blocked = self._memory_blocked(blocked, keypoints)
         queries = self.queries.weight[None] if told is None else self.queries.weight + told.queries
@@ -130,6 +131,7 @@ class KeypointTransformer(nn.Module):
             attention=attention,
             side_logits=None if told is None else told.side_logits,
             pair_logits=None if told is None else told.pair_logits,
+            places=None if told is None else told.places,
             hand_type_logits=hand_type,
             **heads,
         )

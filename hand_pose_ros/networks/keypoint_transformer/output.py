@@ -32,7 +32,8 @@ class KeypointTransformerOutput(NamedTuple):
         object_corners: (L, B, 8, 2) pixels of the 128x128 map (authors only; never trained).
         hand_type_logits: (B, 2) right, left (authors only; never trained).
         side_logits: (B,) that the first hand by place is a right one; pair_logits: (B,) that there are two
-            (`KeypointTransformerConfig.placed`).
+            (`KeypointTransformerConfig.placed`). places: (B, 2, 21, 2) where its maps expect the joints, pixels of the
+            128x128 map; canonical order.
     """
 
     maps: Tensor
@@ -52,3 +53,4 @@ class KeypointTransformerOutput(NamedTuple):
     hand_type_logits: Tensor | None
     side_logits: Tensor | None = None
     pair_logits: Tensor | None = None
+    places: Tensor | None = None
