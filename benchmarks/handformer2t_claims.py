@@ -152,7 +152,7 @@ def _memory(name: str) -> int:
 def arguments() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--weights", type=Path, default=Path("models/weights/handformer2t_lite.pt"))
+    parser.add_argument("--weights", type=Path, help="of a Handformer2T, whose encoder all rows stand behind")
     parser.add_argument("--scenes", type=Path, help="shards of `hand_pose synth scenes` to train on")
     parser.add_argument("--test", type=Path, help="shards of another seed to measure on")
     parser.add_argument("--out", type=Path, default=Path("out/bench/handformer2t_claims"))
@@ -187,6 +187,11 @@ def main() -> int:
         return 0
     if options.scenes is None and not options.cost:
         parser.error("expected --scenes and --test to train rows on, or --cost")
+    if options.scenes is not None and not options.report and options.weights is None:
+        parser.error(
+            "--weights: expected weights with the encoder that all rows stand behind; `hand_pose export handformer2t "
+            "--save-weights FILE.pt` writes them"
+        )
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     tables: list[Table] = []
     if options.scenes is not None:
