@@ -172,6 +172,22 @@ def test_maps_by_place_tell_keypoints_apart(facing: tuple[float, float], side: i
     assert told.queries.shape == (1, network.layout.count, 128)
 
 
+@torch.no_grad()
+def test_answers_of_maps_by_place(image: Any) -> None:
+    """Places are the maps', dealt to right and left; presence says which hand there is only if keypoints are found."""
+    torch.manual_seed(0)
+    network = KeypointTransformer(KeypointTransformerConfig(crop=64, self_layers=0, placed=True)).eval()
+    output = network(image[:, :, :64, :64])
+    assert output.places is not None and torch.allclose(decode(output).uv, 2 * output.places + 0.5, atol=1e-4)
+    # A left hand alone; two hands.
+    told = output._replace(side_logits=torch.tensor([-9.0, 9.0]), pair_logits=torch.tensor([-9.0, 9.0]))
+    found = told.keypoints._replace(valid=torch.ones_like(told.keypoints.valid))
+    presence = decode(told._replace(keypoints=found)).presence
+    assert presence[0, 1] > 10 * presence[0, 0] and torch.allclose(presence[1, 0], presence[1, 1], rtol=1e-3)
+    none = found._replace(valid=torch.zeros_like(found.valid))
+    assert (decode(told._replace(keypoints=none)).presence == 0).all()
+
+
 def test_maps_by_place_and_their_answers_learn(image: Any) -> None:
     network = with_peaks(KeypointTransformer(KeypointTransformerConfig(placed=True, objects=True)))
     output = network(image)
