@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import permutations
 from typing import Final
 
@@ -28,6 +29,8 @@ OTHER_SIDE: Final = 0.08
 TOUCHING: Final = 0.5
 # Two deviations along a ray, of isotropic ones that are averaged over the axes.
 SLACK: Final = 2.0 * 3.0**0.5
+# What of the votes for a side is left at the next look: seven looks in a row outvote any number before.
+MEMORY: Final = 0.9
 # How far a hand's distance strays from a steady motion (m/s, one deviation).
 SWERVE: Final = 0.5
 # A hand that shows up in another hand's window is taken where so much of it lies inside.
@@ -119,6 +122,7 @@ class SceneHands:
     ) -> None:
         """Give each followed hand of a window its new result; a hand nobody followed is a new one."""
         found, free = _matched(tracks, look.hands)
+        found = _steady(tracks, found)
         for track, hand in zip(tracks, found, strict=True):
             try:
                 if hand is None:
@@ -180,7 +184,7 @@ class SceneHands:
         try:
             if hand.side not in sides_of(self._config):
                 raise DroppedHand("side_not_wanted")
-            self._tracker.add(hand, frame.stamp_ns)
+            self._tracker.add(hand, frame.stamp_ns, side_evidence=1.0)
         except DroppedHand as drop:
             dropped[drop.reason] += 1
 
@@ -211,6 +215,26 @@ def _matched(
     best = min(permutations(slots, len(tracks)), key=lambda chosen: _cost(tracks, hands, chosen))
     taken = [None if k is None else hands[k] for k in best]
     return taken, [hand for k, hand in enumerate(hands) if k not in best]
+
+
+def _steady(tracks: Sequence[Track], found: Sequence[NetworkHand | None]) -> list[NetworkHand | None]:
+    """The found hands on the sides that most looks have seen them on. Two hands of one look change sides together."""
+    seen = [(track, hand) for track, hand in zip(tracks, found, strict=True) if hand is not None]
+    pair = (
+        len(seen) == 2 and seen[0][0].hand.side is not seen[1][0].hand.side and seen[0][1].side is not seen[1][1].side
+    )
+    for looked in [seen] if pair else [[one] for one in seen]:
+        same = all(hand.side is track.hand.side for track, hand in looked)
+        votes = sum(track.side_evidence for track, _ in looked) / len(looked)
+        votes = MEMORY * votes + (1.0 if same else -1.0)
+        for track, _ in looked:
+            track.side_evidence = abs(votes)
+        if not same and votes >= 0:
+            kept = {id(hand): track.hand.side for track, hand in looked}
+            found = [
+                hand if hand is None or id(hand) not in kept else replace(hand, side=kept[id(hand)]) for hand in found
+            ]
+    return list(found)
 
 
 def _cost(tracks: Sequence[Track], hands: Sequence[NetworkHand], chosen: Sequence[int | None]) -> float:

@@ -153,6 +153,20 @@ def test_a_hand_whose_side_changes_keeps_its_number(stage: MakeStage) -> None:
     assert (hand.side, hand.track_id) == (Side.LEFT, first.track_id)
 
 
+def test_one_look_does_not_outvote_many(stage: MakeStage) -> None:
+    """Both hands seen the other way round for a frame stay on their sides, for good they change them, and together."""
+    part = stage(*BOTH)
+    numbers = {hand.side: hand.track_id for hand in [part.frame() for _ in range(10)][-1].hands}
+    part.network.hands = {Side.RIGHT: LEFT, Side.LEFT: RIGHT}
+    changed = []
+    for _ in range(12):
+        hands = part.frame().hands
+        now = {hand.side: hand.track_id for hand in hands}
+        assert len(now) == 2 and set(now.values()) == set(numbers.values())
+        changed.append(now != numbers)
+    assert changed == sorted(changed) and not changed[0] and changed[-1], "once, not at once"
+
+
 def test_broken_numbers_drop_that_hand_and_count_it(stage: MakeStage) -> None:
     part = stage(*BOTH, network={"spoil": {Side.LEFT: float("nan")}})
     scene = part.frame()
