@@ -17,6 +17,8 @@ from hand_pose_ros.skeleton import INTERHAND_TO_CANONICAL, NUM_JOINTS
 RIGHT: Final = slice(1, 1 + NUM_JOINTS)
 LEFT: Final = slice(1 + NUM_JOINTS, 1 + 2 * NUM_JOINTS)
 OBJECT_CLASS: Final = 1 + 2 * NUM_JOINTS
+# So completely found, a hand is as likely there as not (`placed_presence`); small networks are sure of few keypoints.
+_HALF_FOUND: Final = 0.05
 # Bins about the highest of a one-dimensional heat map whose mean is taken (default variant).
 _WINDOW: Final = 3
 
@@ -185,13 +187,14 @@ def presence(identity: Tensor, keypoints: Keypoints) -> Tensor:
 
 
 def placed_presence(output: KeypointTransformerOutput, found: Tensor) -> Tensor:
-    """Presence (B, 2) of what is `found`; with maps by place, the geometric mean of how completely the surer hand is
-    found and how sure maps are that there is this hand. They tell which, keypoints that there is any."""
+    """Presence (B, 2) of what is `found`. With maps by place these tell which hand it is, which identities alone tell
+    less surely, and keypoints tell that there is any: the surer hand's, on a scale that ends at 1."""
     if output.side_logits is None or output.pair_logits is None:
         return found
     side, pair = torch.sigmoid(output.side_logits), torch.sigmoid(output.pair_logits)
     there = torch.stack((pair + (1 - pair) * side, pair + (1 - pair) * (1 - side)), dim=1)
-    return (there * found.amax(dim=1, keepdim=True)).sqrt()
+    any_hand = found.amax(dim=1, keepdim=True)
+    return there * any_hand / (any_hand + _HALF_FOUND)
 
 
 def _certain(probability: Tensor, keypoints: Keypoints) -> Tensor:
