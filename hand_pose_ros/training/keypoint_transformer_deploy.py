@@ -63,7 +63,8 @@ def describe(network: KeypointTransformer, path: Path, stated: Mapping[str, str]
     built = {
         "network": f"keypoint_transformer {config.size}, {config.representation}, "
         f"{'with' if config.objects else 'without'} object, {config.self_layers} self-attention and "
-        f"{config.cross_layers} cross-attention layers, {config.variant}",
+        f"{config.cross_layers} cross-attention layers, {config.variant}"
+        f"{', maps by place' if config.placed else ''}{', reads depth' if config.depth else ''}",
         "crop": f"{config.crop} px, {kept['crop_margin']} times the box of the joints",
     }
     write_card(path, {**built, **about, **stated})

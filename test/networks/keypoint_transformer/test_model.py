@@ -18,7 +18,7 @@ from hand_pose_ros.networks.keypoint_transformer import (  # noqa: E402
     KeypointTransformerConfig,
     published,
 )
-from hand_pose_ros.networks.keypoint_transformer.decode import decode  # noqa: E402
+from hand_pose_ros.networks.keypoint_transformer.decode import decode, drawn_to_keypoints  # noqa: E402
 from hand_pose_ros.networks.keypoint_transformer.peaks import HAND, OBJECT  # noqa: E402
 
 
@@ -178,14 +178,35 @@ def test_answers_of_maps_by_place(image: Any) -> None:
     torch.manual_seed(0)
     network = KeypointTransformer(KeypointTransformerConfig(crop=64, self_layers=0, placed=True)).eval()
     output = network(image[:, :, :64, :64])
-    assert output.places is not None and torch.allclose(decode(output).uv, 2 * output.places + 0.5, atol=1e-4)
+    none = output._replace(keypoints=output.keypoints._replace(score=torch.zeros_like(output.keypoints.score)))
+    assert output.places is not None and torch.allclose(decode(none).uv, 2 * output.places + 0.5, atol=1e-4)
     # A left hand alone; two hands.
     told = output._replace(side_logits=torch.tensor([-9.0, 9.0]), pair_logits=torch.tensor([-9.0, 9.0]))
     found = told.keypoints._replace(valid=torch.ones_like(told.keypoints.valid))
     presence = decode(told._replace(keypoints=found)).presence
     assert presence[0, 1] > 10 * presence[0, 0] and torch.allclose(presence[1, 0], presence[1, 1], rtol=1e-3)
-    none = found._replace(valid=torch.zeros_like(found.valid))
-    assert (decode(told._replace(keypoints=none)).presence == 0).all()
+    empty = found._replace(valid=torch.zeros_like(found.valid))
+    assert (decode(told._replace(keypoints=empty)).presence == 0).all()
+
+
+def test_places_are_drawn_to_the_keypoints_that_may_be_the_joint() -> None:
+    network = KeypointTransformer(KeypointTransformerConfig(crop=64, self_layers=0, placed=True)).eval()
+    with torch.no_grad():
+        result = decode(network(torch.rand(1, 3, 64, 64)))
+    slots = result.identity.shape[1]
+    identity, score = torch.zeros(1, slots, 43), torch.zeros(1, slots)
+    places = torch.full((1, 2, 21, 2), 20.0)
+    keypoints = torch.zeros(1, slots, 2)
+    keypoints[0, 0], keypoints[0, 1] = torch.tensor([24.0, 20.0]), torch.tensor([60.0, 60.0])
+    # The left index's tip is the near keypoint for sure, the thumb's the far one; a third is an unused slot.
+    identity[0, 0, 22 + 8] = identity[0, 1, 22 + 4] = identity[0, 2, 22 + 12] = 1.0
+    score[0, :2] = 1.0
+    given = result._replace(identity=identity, keypoint_score=score, keypoint_uv=keypoints)
+    uv = drawn_to_keypoints(places, given, 64.0)
+    assert 23.5 < uv[0, 1, 8, 0] < 24 and uv[0, 1, 8, 1] == 20
+    still = torch.ones(2, 21, dtype=torch.bool)
+    still[1, 8] = False
+    assert torch.allclose(uv[0][still], torch.tensor(20.0), atol=0.1)
 
 
 def test_maps_by_place_and_their_answers_learn(image: Any) -> None:
