@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
 from pathlib import Path
-
-import numpy as np
 
 from hand_pose_ros.cli.errors import UsageError
 from hand_pose_ros.cli.outputs import save_reliability
-from hand_pose_ros.engines.base import Array, Engine, EngineError
+from hand_pose_ros.engines.base import EngineError
 from hand_pose_ros.engines.factory import create_engine
 from hand_pose_ros.engines.zoo import find_model
 from hand_pose_ros.evaluation.report import Report
-from hand_pose_ros.evaluation.scene_shards import Infer, predict, score_tables, scores
+from hand_pose_ros.evaluation.scene_shards import predict, score_tables, scores
 from hand_pose_ros.pipeline.scene_network import takes_depth
 
 
@@ -26,7 +23,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default="handformer2t_lite", help="name or .onnx file (default: handformer2t_lite)")
     parser.add_argument("--count", type=int, default=1000, help="scenes (default: 1000)")
     parser.add_argument(
-        "--no-depth", action="store_true", help="show a network that reads depth none, as a colour camera would"
+        "--depth",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="show depth to a network that reads it, as with a depth camera (default: yes)",
     )
     parser.add_argument("--engine", default="auto", help="what runs the network (default: auto)")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: half of the cores")
@@ -45,24 +45,15 @@ def run(args: argparse.Namespace) -> int:
     if engine.metadata.get("model") != "handformer2t" or shape[1] is None:
         raise UsageError(f"--model {args.model}: expected a Handformer2T, got {engine.metadata.get('model')!r}")
     try:
-        found = predict(_blind(engine) if args.no_depth else engine.run, int(shape[1]), args.data, args.count, depth)
+        found = predict(engine.run, int(shape[1]), args.data, args.count, depth, args.depth)
     except FileNotFoundError as error:
         raise UsageError(str(error)) from error
     result = scores(found)
     about = {"model": str(args.model), "data": str(args.data), "count": len(found.present), "engine": engine.name}
-    about["input"] = "colour and depth" if depth and not args.no_depth else "colour"
+    about["input"] = "colour and depth" if depth and args.depth else "colour"
     report = Report(f"{args.model} on {len(found.present)} scenes", score_tables(result), {"about": about})
     paths = report.write(args.out, "scenes")
     save_reliability(args.out / "scenes_reliability.png", result.reliability)
     print(report.text())
     print(f"\nwritten: {paths[1]}, {paths[0]}")
     return 0
-
-
-def _blind(engine: Engine) -> Infer:
-    """The network without depth."""
-
-    def infer(given: Mapping[str, Array]) -> Mapping[str, Array]:
-        return engine.run({**given, "relief": np.zeros_like(given["relief"])} if "relief" in given else given)
-
-    return infer

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hand_pose_ros.datasets.base import DatasetError, Reading, SampleKey
-from hand_pose_ros.datasets.synthetic.shards import DEPTH_UNIT
+from hand_pose_ros.datasets.synthetic.shards import unpack_depth
 from hand_pose_ros.datasets.synthetic.spec import Label, Shape
 from hand_pose_ros.datasets.two_hands import ObjectTruth, SceneDataset, SceneSample
 from hand_pose_ros.geometry.symmetry import Symmetry
@@ -66,7 +66,7 @@ class StoredScenes(SceneDataset):
         row = {name: np.array(array[place]) for name, array in arrays.items() if name not in ("color", "depth")}
         color = np.array(arrays["color"][place]) if self.reading.color else None
         seen = self.reading.depth and "depth" in arrays
-        depth = arrays["depth"][place].astype(np.float32) * np.float32(DEPTH_UNIT) if seen else None
+        depth = unpack_depth(arrays["depth"][place]) if seen else None
         height, width = arrays["color"].shape[1:3]
         present = row["present"]
         left, top, right, bottom = (float(value) for value in row["box"])

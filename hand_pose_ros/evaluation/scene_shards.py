@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from hand_pose_ros.datasets.synthetic.shards import DEPTH_UNIT
+from hand_pose_ros.datasets.synthetic.shards import unpack_depth
 from hand_pose_ros.evaluation.calibration import Calibration, calibration
 from hand_pose_ros.evaluation.report import Table
 from hand_pose_ros.evaluation.two_hands import TwoHandScores, end_point_error, two_hand_scores, wrist_relative
@@ -72,7 +72,7 @@ def stored_scenes(folder: Path, count: int | None = None) -> Iterator[StoredScen
             color, intrinsics, present, joints = (np.array(arrays[name][index]) for name in _READ)
             fx, fy, cx, cy = (float(value) for value in intrinsics)
             camera = Intrinsics(fx, fy, cx, cy, color.shape[1], color.shape[0])
-            depth = arrays[_DEPTH][index].astype(np.float32) * np.float32(DEPTH_UNIT) if _DEPTH in arrays else None
+            depth = unpack_depth(arrays[_DEPTH][index]) if _DEPTH in arrays else None
             yield StoredScene(color, depth, camera, present, joints)
 
 
@@ -124,7 +124,9 @@ class ScenePredictions:
         return calibration(self.distances, factor * self.deviations)
 
 
-def predict(infer: Infer, size: int, folder: Path, count: int | None = None, depth: bool = False) -> ScenePredictions:
+def predict(
+    infer: Infer, size: int, folder: Path, count: int | None = None, depth: bool = False, shown: bool = True
+) -> ScenePredictions:
     """Run a network with crops of `size` pixels over stored scenes.
 
     Args:
@@ -132,20 +134,21 @@ def predict(infer: Infer, size: int, folder: Path, count: int | None = None, dep
         size: of its crops.
         folder: shards of scenes.
         count: the first so many.
-        depth: whether it reads depth; it is told of none where a shard has none.
+        depth: whether it reads depth.
+        shown: whether it is shown the depth that a shard has.
 
     Raises:
         FileNotFoundError: there are no shards.
     """
     cutter = SceneCutter(size, depth)
-    rows = [_look(infer, size, cutter, scene) for scene in stored_scenes(folder, count)]
+    rows = [_look(infer, size, cutter, scene, shown) for scene in stored_scenes(folder, count)]
     arrays = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
     return ScenePredictions(**arrays)
 
 
-def _look(infer: Infer, size: int, cutter: SceneCutter, scene: StoredScene) -> dict[str, Array]:
+def _look(infer: Infer, size: int, cutter: SceneCutter, scene: StoredScene, shown: bool) -> dict[str, Array]:
     window = scene.window()
-    outputs = infer(cutter.cut(window, scene.color, scene.depth))
+    outputs = infer(cutter.cut(window, scene.color, scene.depth if shown else None))
     truth, camera = scene.joints.astype(np.float64), scene.camera
     uv = window.to_image(np.asarray(outputs["uv"][0], dtype=np.float64), size)
     depth = np.asarray(outputs["depth"][0], dtype=np.float64)

@@ -219,22 +219,18 @@ def _matched(
 
 def _steady(tracks: Sequence[Track], found: Sequence[NetworkHand | None]) -> list[NetworkHand | None]:
     """The found hands on the sides that most looks have seen them on. Two hands of one look change sides together."""
-    seen = [(track, hand) for track, hand in zip(tracks, found, strict=True) if hand is not None]
-    pair = (
-        len(seen) == 2 and seen[0][0].hand.side is not seen[1][0].hand.side and seen[0][1].side is not seen[1][1].side
-    )
+    steady = list(found)
+    seen = [(k, tracks[k], hand) for k, hand in enumerate(found) if hand is not None]
+    pair = len(seen) == 2 and len({track.hand.side for _, track, _ in seen}) == len({h.side for *_, h in seen}) == 2
     for looked in [seen] if pair else [[one] for one in seen]:
-        same = all(hand.side is track.hand.side for track, hand in looked)
-        votes = sum(track.side_evidence for track, _ in looked) / len(looked)
-        votes = MEMORY * votes + (1.0 if same else -1.0)
-        for track, _ in looked:
+        same = all(hand.side is track.hand.side for _, track, hand in looked)
+        before = sum(track.side_evidence for _, track, _ in looked) / len(looked)
+        votes = MEMORY * before + (1.0 if same else -1.0)
+        for k, track, hand in looked:
             track.side_evidence = abs(votes)
-        if not same and votes >= 0:
-            kept = {id(hand): track.hand.side for track, hand in looked}
-            found = [
-                hand if hand is None or id(hand) not in kept else replace(hand, side=kept[id(hand)]) for hand in found
-            ]
-    return list(found)
+            if votes >= 0:
+                steady[k] = replace(hand, side=track.hand.side)
+    return steady
 
 
 def _cost(tracks: Sequence[Track], hands: Sequence[NetworkHand], chosen: Sequence[int | None]) -> float:

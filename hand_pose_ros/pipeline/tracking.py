@@ -36,7 +36,7 @@ class Track:
         state: DETECTED in the frame of its detection, then TRACKED.
         velocity: (3,) metres per second of the centre.
         age: frames since its detection.
-        side_evidence: log-odds gathered for the side.
+        side_evidence: gathered for the side: log-odds, or votes where a network sees both hands at once.
         smoother: the hand's own filter, if smoothing is on.
         fitter: what is known of the hand's shape, if meshes are asked for.
     """

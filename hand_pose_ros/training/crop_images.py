@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from hand_pose_ros.datasets.synthetic.shards import DEPTH_UNIT
 from hand_pose_ros.geometry.crop import CROP_SIZE
-from hand_pose_ros.training.hand_crops import DEPTH_UNIT, CropAugmentation, CropBatch, CropDraws, draw, flags, place
+from hand_pose_ros.training.hand_crops import CropAugmentation, CropBatch, CropDraws, draw, flags, place
 from hand_pose_ros.training.shards import Batch
 
 

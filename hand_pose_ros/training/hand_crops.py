@@ -14,12 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hand_pose_ros.datasets.synthetic.shards import unpack_depth
 from hand_pose_ros.geometry.crop import CROP_SIZE, sample_crop
 from hand_pose_ros.skeleton import NUM_JOINTS
 from hand_pose_ros.training.shards import Batch
 from hand_pose_ros.types import BoolArray, DoubleArray, FloatArray, Frame, Intrinsics
 
-DEPTH_UNIT = 1e-4  # metres per step of stored depth
 _MIDDLE = (CROP_SIZE - 1) / 2
 
 
@@ -246,7 +246,7 @@ def crop_drawn(batch: Batch, draws: CropDraws) -> CropBatch:
 def _as_frame(batch: Batch, n: int) -> Frame:
     height, width = batch["depth"][n].shape
     fx, fy, cx, cy = (float(value) for value in batch["intrinsics"][n])
-    depth = batch["depth"][n].astype(np.float32) * np.float32(DEPTH_UNIT)
+    depth = unpack_depth(batch["depth"][n])
     color = batch["color"][n].astype(np.uint8, copy=False)
     return Frame(0, "synthetic", Intrinsics(fx, fy, cx, cy, width, height), color, depth)
 

@@ -16,13 +16,14 @@ from torch.nn import functional
 from hand_pose_ros.networks.handformer2t import Handformer2T
 from hand_pose_ros.networks.handformer2t.closer import CloserLook, Look, look_through, windows_of
 from hand_pose_ros.networks.handformer2t.config import DEPTH_RANGE, HANDS
+from hand_pose_ros.networks.handformer2t.decode import Decoded
 from hand_pose_ros.networks.handformer2t.maps import turn
-from hand_pose_ros.skeleton import NUM_JOINTS, WRIST
+from hand_pose_ros.skeleton import NUM_JOINTS
 from hand_pose_ros.training.encoder_start import take_over
 from hand_pose_ros.training.errors import TrainingError
-from hand_pose_ros.training.handformer2t_losses import rle
+from hand_pose_ros.training.handformer2t_losses import rle, valid_mean
 from hand_pose_ros.training.handformer2t_maps import map_loss, seen_at
-from hand_pose_ros.training.handformer2t_module import Handformer2TModule, back_projected, targets_of
+from hand_pose_ros.training.handformer2t_module import Handformer2TModule, mean_of, measured, targets_of
 from hand_pose_ros.training.optimisation import Measured
 from hand_pose_ros.training.scene_crops import SceneBatch
 
@@ -77,9 +78,7 @@ class CloserModule(Handformer2TModule):
 
     def _shown(self, network: Handformer2T, batch: SceneBatch) -> Shown:
         """Windows about the hands of a batch of which every joint is known."""
-        targets = targets_of(batch, self.crop)
-        whole = targets.joint_valid.bool().all(dim=-1)
-        poses = torch.where(whole[..., None, None], targets.poses, 0.0)
+        poses, whole = _whole_hands(batch, self.crop)
         wrong = disturbed(poses[..., :2])
         right = torch.rand(whole.shape, device=poses.device) >= _OTHER_SIDE
         sides = poses.new_tensor(_SIDES).expand_as(whole)
@@ -99,11 +98,11 @@ class CloserModule(Handformer2TModule):
         palm = (seen_at(found.palms, truth[..., :2]) - turned[:, None]).square()
         return {
             "maps": config.maps * map_loss(found.logits, (truth[..., :2] + 0.5) * size - 0.5, known, size),
-            "direct": config.direct * _mean(error, known),
-            "rle": _mean(rle(found.pose, found.scale, truth, known.float(), None, "laplace"), known),
+            "direct": config.direct * valid_mean(error, known),
+            "rle": valid_mean(rle(found.pose, found.scale, truth, known.float(), None, "laplace"), known),
             "map_depths": config.map_depths
-            * _mean((seen_at(found.depths, truth[..., :2]) - truth[..., 2]).abs(), known & inside),
-            "palms": config.facing * _mean(palm, inside),
+            * valid_mean((seen_at(found.depths, truth[..., :2]) - truth[..., 2]).abs(), known & inside),
+            "palms": config.facing * valid_mean(palm, inside),
             "facing": config.facing * (found.facing - turned).square().mean(),
             "side": config.side * functional.binary_cross_entropy_with_logits(found.side, right.float()),
         }
@@ -113,29 +112,33 @@ class CloserModule(Handformer2TModule):
         """Of the averaged network: MPJPE in mm of all hands, of single and of paired ones, each shown as of its side,
         wrists at their true depth; the error in pixels of the crop; how many sides are told right."""
         network = cast(Handformer2T, self.average.network)
-        targets = targets_of(batch, self.crop)
-        whole = targets.joint_valid.bool().all(dim=-1)
-        poses = torch.where(whole[..., None, None], targets.poses, 0.0)
+        poses, whole = _whole_hands(batch, self.crop)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             wrong = torch.cat((disturbed(poses[..., :2]), poses[..., 2:]), dim=-1)
         found, _, sides = _closer(network)(network.seen(batch.rgb, batch.relief), wrong)
         own = torch.stack((found[:, 0, 0], found[:, 1, 1]), dim=1)
-        uv = (own[..., :2] + 0.5) * self.crop - 0.5
-        z = batch.joints[:, :, WRIST : WRIST + 1, 2] + DEPTH_RANGE * own[..., 2]
-        metres = back_projected(uv, z, batch.intrinsics)
-        relative, true = (joints - joints[:, :, WRIST : WRIST + 1] for joints in (metres, batch.joints))
-        error = 1e3 * torch.linalg.vector_norm(relative - true, dim=-1).mean(dim=-1)
-        both = batch.present.all(dim=1, keepdim=True)
+        unknown = torch.zeros_like(own[..., 0])
+        told = Decoded(
+            uv=(own[..., :2] + 0.5) * self.crop - 0.5,
+            depth=DEPTH_RANGE * own[..., 2],
+            uv_std=unknown,
+            depth_std=unknown,
+            presence=None,
+            wrist_depth=None,
+        )
         right = (sides > 0) == (sides.new_tensor(_SIDES) > 0)
-        pixels = torch.linalg.vector_norm(uv - batch.uv, dim=-1).mean(dim=-1)
-        return {
-            "mpjpe_mm": _measured(error, whole),
-            "mpjpe_single_mm": _measured(error, whole & ~both),
-            "mpjpe_interacting_mm": _measured(error, whole & both),
-            "error_px": _measured(pixels, whole),
-            "side": _measured(right.float(), whole),
-        }
+        values = measured(told, batch._replace(valid=whole[..., None].expand_as(batch.valid)))
+        # Of hands, all of whose joints are counted.
+        by_hand = {name: (value, count / NUM_JOINTS) for name, (value, count) in values.items()}
+        return {**by_hand, "side": mean_of(right.float(), whole)}
+
+
+def _whole_hands(batch: SceneBatch, crop: int) -> tuple[Tensor, Tensor]:
+    """True poses (B, 2, 21, 3), 0 where a joint is not known, and of which hands every joint is (B, 2)."""
+    targets = targets_of(batch, crop)
+    whole = targets.joint_valid.bool().all(dim=-1)
+    return torch.where(whole[..., None, None], targets.poses, 0.0), whole
 
 
 def disturbed(places: Tensor) -> Tensor:
@@ -187,12 +190,3 @@ def _closer(network: nn.Module) -> CloserLook:
     closer = cast(Handformer2T, network).closer
     assert closer is not None  # the constructor saw to it
     return closer
-
-
-def _mean(values: Tensor, known: Tensor) -> Tensor:
-    return (values * known).sum() / known.sum().clamp(min=1)
-
-
-def _measured(values: Tensor, counted: Tensor) -> Measured:
-    count = float(counted.sum())
-    return (float(values[counted.expand_as(values)].double().mean()) if count else 0.0), count

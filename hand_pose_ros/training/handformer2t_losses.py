@@ -135,8 +135,8 @@ class Handformer2TLoss(nn.Module):
         turned, known = true_facing(targets, sides)
         error = (palm - turned[..., None]).square()
         return {
-            "map_depths": self.config.map_depths * _valid_mean(depth, valid),
-            "palms": self.config.facing * _valid_mean(error, valid * known[..., None]),
+            "map_depths": self.config.map_depths * valid_mean(depth, valid),
+            "palms": self.config.facing * valid_mean(error, valid * known[..., None]),
         }
 
     def _terms(self, output: Handformer2TOutput, targets: Handformer2TTargets, progress: float) -> dict[str, Tensor]:
@@ -145,7 +145,7 @@ class Handformer2TLoss(nn.Module):
         for index, (pose, scale) in enumerate(zip(output.poses, output.scales, strict=True)):
             flow = self.flows[index] if self.flows else None
             log_likelihood = rle(pose, scale, targets.poses, valid, flow, config.rle_form)
-            terms[f"rle_{index + 1}"] = _valid_mean(log_likelihood, valid)
+            terms[f"rle_{index + 1}"] = valid_mean(log_likelihood, valid)
         if config.direct > 0:
             terms["direct"] = config.direct * absolute_error(output.poses, targets.poses, valid)
             if output.map_pose is not None:
@@ -163,7 +163,7 @@ class Handformer2TLoss(nn.Module):
             known = targets.relative_valid
             truth = torch.where(known > 0, targets.relative_depth, 0.0)
             error = functional.smooth_l1_loss(output.relative_depth, truth, reduction="none")
-            terms["relative_depth"] = config.relative_depth * _valid_mean(error, known)
+            terms["relative_depth"] = config.relative_depth * valid_mean(error, known)
         return terms
 
 
@@ -181,7 +181,7 @@ def _single(output: Handformer2TOutput) -> Handformer2TOutput:
 def facing_error(facing: Tensor, targets: Handformer2TTargets, sides: Tensor) -> Tensor:
     """Mean squared error of facing (B, 2) from the true turn, its sign changed for left hands, where it is known."""
     truth, known = true_facing(targets, sides)
-    return _valid_mean((facing - truth).square(), known)
+    return valid_mean((facing - truth).square(), known)
 
 
 def true_facing(targets: Handformer2TTargets, sides: Tensor) -> tuple[Tensor, Tensor]:
@@ -194,7 +194,7 @@ def true_facing(targets: Handformer2TTargets, sides: Tensor) -> tuple[Tensor, Te
 def side_entropy(logits: Tensor, sides: Tensor, presence: Tensor) -> Tensor:
     """Cross entropy of the sides (B, 2) of the hands that are there."""
     entropy = functional.binary_cross_entropy_with_logits(logits, sides, reduction="none")
-    return _valid_mean(entropy, (presence > 0).float())
+    return valid_mean(entropy, (presence > 0).float())
 
 
 def rle(pose: Tensor, scale: Tensor, truth: Tensor, valid: Tensor, flow: nn.Module | None, form: RleForm) -> Tensor:
@@ -248,7 +248,7 @@ def mmd_share(progress: float, until: float | None) -> float:
 def absolute_error(poses: Tensor, truth: Tensor, valid: Tensor) -> Tensor:
     """Mean absolute error of a coordinate: poses (N, B, 2, 21, 3), truth (B, 2, 21, 3), valid (B, 2, 21)."""
     error = torch.where(valid[..., None] > 0, truth - poses, 0.0).abs().mean(dim=-1)
-    return _valid_mean(error, valid.expand_as(error))
+    return valid_mean(error, valid.expand_as(error))
 
 
 def bone_error(poses: Tensor, truth: Tensor, valid: Tensor) -> Tensor:
@@ -257,7 +257,7 @@ def bone_error(poses: Tensor, truth: Tensor, valid: Tensor) -> Tensor:
     known = valid[..., parent] * valid[..., child]
     true = torch.where(valid[..., None] > 0, truth, 0.0)
     error = (_lengths(poses, parent, child) - _lengths(true, parent, child)).abs()
-    return _valid_mean(error, known.expand_as(error))
+    return valid_mean(error, known.expand_as(error))
 
 
 def _lengths(poses: Tensor, parent: Tensor, child: Tensor) -> Tensor:
@@ -265,5 +265,6 @@ def _lengths(poses: Tensor, parent: Tensor, child: Tensor) -> Tensor:
     return (poses[..., child, :] - poses[..., parent, :]).square().sum(dim=-1).clamp(min=1e-12).sqrt()
 
 
-def _valid_mean(values: Tensor, valid: Tensor) -> Tensor:
+def valid_mean(values: Tensor, valid: Tensor) -> Tensor:
+    """Mean of the values that are valid (1, or True; else 0); 0 where none is."""
     return (values * valid).sum() / valid.sum().clamp(min=1)

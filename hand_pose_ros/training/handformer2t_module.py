@@ -193,20 +193,21 @@ def measured(decoded: Decoded, batch: SceneBatch) -> dict[str, Measured]:
     error = 1e3 * joint_errors(decoded, batch)
     pixels = torch.linalg.vector_norm(decoded.uv - batch.uv, dim=-1)
     values = {
-        "mpjpe_mm": _mean(error, known),
-        "mpjpe_single_mm": _mean(error, known & ~both[:, None, None]),
-        "mpjpe_interacting_mm": _mean(error, known & both[:, None, None]),
-        "error_px": _mean(pixels, known),
+        "mpjpe_mm": mean_of(error, known),
+        "mpjpe_single_mm": mean_of(error, known & ~both[:, None, None]),
+        "mpjpe_interacting_mm": mean_of(error, known & both[:, None, None]),
+        "error_px": mean_of(pixels, known),
     }
     if decoded.wrist_depth is not None:
         pairs = known[:, :, WRIST].all(dim=1)
-        values["mrrpe_mm"] = _mean(1e3 * wrist_errors(decoded, batch), pairs)
+        values["mrrpe_mm"] = mean_of(1e3 * wrist_errors(decoded, batch), pairs)
     if decoded.presence is not None:
         right = ((decoded.presence > 0.5) == batch.present).float()
         values["presence"] = float(right.mean()), float(right.numel())
     return values
 
 
-def _mean(values: Tensor, counted: Tensor) -> Measured:
+def mean_of(values: Tensor, counted: Tensor) -> Measured:
+    """Mean of the values that are counted, and how many they are."""
     count = float(counted.sum())
     return (float(values[counted].double().mean()) if count else 0.0), count

@@ -14,8 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hand_pose_ros.networks.backbones.pictures import COLORS
 from hand_pose_ros.networks.handformer2t import Handformer2T, Handformer2TConfig, Widths
-from hand_pose_ros.networks.handformer2t.config import COLORS, PRESETS, Size
+from hand_pose_ros.networks.handformer2t.config import PRESETS, Size
 from hand_pose_ros.training import checkpoints
 from hand_pose_ros.training.encoder_start import begin_encoder
 from hand_pose_ros.training.errors import TrainingError
@@ -106,7 +107,7 @@ PLACED_WIDTHS: Final[Mapping[str, Mapping[str, Any]]] = {
     "r34": {"decoder": (256, 128, 96)},
     "r50": {"decoder": (512, 256, 128)},
 }
-_PLACED_PLAN: Final = dataclasses.replace(
+PLACED_PLAN: Final = dataclasses.replace(
     PLANS["ours"],
     batch_size=128,
     learning_rate=4e-3,
@@ -305,7 +306,7 @@ def _plan(options: Handformer2TOptions) -> HandsPlan:
         raise TrainingError("maps_only: only a network with maps of its own can learn them alone; ask for placed too")
     if options.closer_only and (options.maps_only or options.closer is not None):
         raise TrainingError("closer_only: expected neither maps_only nor closer beside it")
-    return _PLACED_PLAN if options.placed and options.recipe == "ours" else PLANS[options.recipe]
+    return PLACED_PLAN if options.placed and options.recipe == "ours" else PLANS[options.recipe]
 
 
 def _begin(module: Handformer2TModule, options: Handformer2TOptions, scenes: BatchSource) -> None:

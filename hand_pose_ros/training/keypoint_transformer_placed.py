@@ -10,17 +10,15 @@ from torch.nn import functional
 
 from hand_pose_ros.networks.handformer2t.maps import MapPrediction
 from hand_pose_ros.networks.keypoint_transformer.output import KeypointTransformerOutput
-from hand_pose_ros.training.handformer2t_losses import Handformer2TLoss, Handformer2TLossConfig
+from hand_pose_ros.training.handformer2t_losses import Handformer2TLoss, valid_mean
 from hand_pose_ros.training.handformer2t_maps_module import placed_map_terms
 from hand_pose_ros.training.handformer2t_module import targets_of
 from hand_pose_ros.training.handformer2t_order import Ordered, by_place
+from hand_pose_ros.training.handformer2t_training import PLACED_PLAN
 from hand_pose_ros.training.optimisation import Measured
 from hand_pose_ros.training.scene_crops import SceneBatch
 
-# Those of `hand_pose train handformer2t --placed`.
-_WEIGHTS: Final = Handformer2TLossConfig(
-    rle_form="laplace", direct=10.0, mmd=0.0, maps=5.0, map_depths=60.0, side=3.0, facing=15.0
-)
+_WEIGHTS: Final = PLACED_PLAN.losses
 _LOSSES: Final = Handformer2TLoss(0, _WEIGHTS)
 
 
@@ -35,7 +33,7 @@ def placed_terms(
     if output is not None and output.side_logits is not None and output.pair_logits is not None:
         there, two = _hands(ordered)
         side = functional.binary_cross_entropy_with_logits(output.side_logits, ordered.sides[:, 0], reduction="none")
-        terms["side"] = _WEIGHTS.side * (side * there).sum() / there.sum().clamp(min=1)
+        terms["side"] = _WEIGHTS.side * valid_mean(side, there)
         terms["pair"] = _WEIGHTS.side * functional.binary_cross_entropy_with_logits(output.pair_logits, two)
     return {name: weight * value for name, value in terms.items()}
 
@@ -54,7 +52,7 @@ def placed_figures(found: MapPrediction, output: KeypointTransformerOutput, batc
     pair = ((output.pair_logits > 0) == (two > 0)).float()
     return {
         "maps_px": (float(pixels[known].mean()) if known.any() else 0.0, float(known.sum())),
-        "side": (float((side * there).sum() / there.sum().clamp(min=1)), float(there.sum())),
+        "side": (float(valid_mean(side, there)), float(there.sum())),
         "pair": (float(pair.mean()), float(len(pair))),
     }
 

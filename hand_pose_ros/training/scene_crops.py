@@ -14,12 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hand_pose_ros.datasets.synthetic.shards import unpack_depth
 from hand_pose_ros.datasets.synthetic.spec import Label, Shape
 from hand_pose_ros.geometry.camera import project
 from hand_pose_ros.geometry.relief import RELIEF_MAPS, relief
 from hand_pose_ros.geometry.scene_crop import Window
 from hand_pose_ros.hand_model.rotation import axis_angle_to_matrix, matrix_to_axis_angle
-from hand_pose_ros.training.hand_crops import DEPTH_UNIT
 from hand_pose_ros.training.shards import Batch
 from hand_pose_ros.types import BoolArray, DoubleArray, Intrinsics
 
@@ -292,7 +292,7 @@ def _reliefs(
     for n in np.flatnonzero(~hidden):
         stored = np.ascontiguousarray(depth[n])
         steps = cv2.warpAffine(stored, views[n].warp[:2], (size, size), flags=cv2.INTER_NEAREST)
-        relief(np.multiply(steps, np.float32(DEPTH_UNIT), dtype=np.float32), reliefs[n], behind[n])
+        relief(unpack_depth(np.asarray(steps)), reliefs[n], behind[n])
     return torch.from_numpy(reliefs)
 
 

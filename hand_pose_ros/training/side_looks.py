@@ -11,12 +11,12 @@ from typing import Final, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
+from hand_pose_ros.datasets.synthetic.shards import unpack_depth
 from hand_pose_ros.pipeline.estimator import DroppedHand, Estimator, NetworkHand
 from hand_pose_ros.pipeline.sides import own_joints
 from hand_pose_ros.pipeline.timing import StageTimer
 from hand_pose_ros.skeleton import Side
 from hand_pose_ros.training.errors import TrainingError
-from hand_pose_ros.training.hand_crops import DEPTH_UNIT
 from hand_pose_ros.training.shards import Batch, ShardStream
 from hand_pose_ros.types import FloatArray, Frame, Intrinsics
 
@@ -77,7 +77,7 @@ def _hands(stream: ShardStream, rng: np.random.Generator) -> Iterator[tuple[Fram
 def _frame(batch: Batch, n: int, with_color: bool) -> Frame:
     height, width = batch["depth"][n].shape
     fx, fy, cx, cy = (float(value) for value in batch["intrinsics"][n])
-    depth = batch["depth"][n].astype(np.float32) * np.float32(DEPTH_UNIT)
+    depth = unpack_depth(batch["depth"][n])
     color = batch["color"][n].astype(np.uint8) if with_color else None
     return Frame(0, "synthetic", Intrinsics(fx, fy, cx, cy, width, height), color, depth)
 

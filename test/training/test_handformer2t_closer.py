@@ -101,7 +101,7 @@ def test_it_learns_a_few_scenes_by_heart(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(handformer2t_closer, "disturbed", lambda places: places)
     batch = toy_scenes(8)
     batch["depth"] = np.full(batch["color"].shape[:3], 6000, dtype=np.uint16)
-    plan = handformer2t_training._PLACED_PLAN
+    plan = handformer2t_training.PLACED_PLAN
     torch.manual_seed(0)
     module = CloserModule(
         network_config(chosen(closer_only=True)), Schedule(200, 1e-2, warmup=5), plan.losses, muon=True, decay=0.9

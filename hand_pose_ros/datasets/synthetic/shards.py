@@ -62,6 +62,12 @@ def pack_depth(depth: FloatArray) -> NDArray[np.uint16]:
     return np.where(steps < 65536.0, steps, 0.0).astype(np.uint16)
 
 
+def unpack_depth(steps: NDArray[Any]) -> FloatArray:
+    """The inverse: uint16 steps -> metres, 0 = none."""
+    depth: FloatArray = np.multiply(steps, np.float32(DEPTH_UNIT), dtype=np.float32)
+    return depth
+
+
 def _camera_row(camera: Intrinsics) -> tuple[float, float, float, float]:
     return camera.fx, camera.fy, camera.cx, camera.cy
 

@@ -16,9 +16,10 @@ from torch.nn import functional
 
 from hand_pose_ros.geometry.relief import RELIEF_LIMIT, RELIEF_UNIT
 from hand_pose_ros.networks.backbones.decoder import MapDecoder
+from hand_pose_ros.networks.backbones.pictures import COLORS
 from hand_pose_ros.networks.backbones.resnet import ResNetEncoder
-from hand_pose_ros.networks.handformer2t.config import COLORS, DEPTH_RANGE, HANDS, SCALE_FLOOR, Handformer2TConfig
-from hand_pose_ros.networks.handformer2t.maps import DECODED_STRIDE, turn
+from hand_pose_ros.networks.handformer2t.config import DEPTH_RANGE, HANDS, SCALE_FLOOR, Handformer2TConfig
+from hand_pose_ros.networks.handformer2t.maps import DECODED_STRIDE, cell_centres, turn
 from hand_pose_ros.skeleton import MCPS, NUM_JOINTS, WRIST
 
 # The window's side over the longer side of the box of the hand's joints, upright. Poses found so far are a fifth too
@@ -88,9 +89,7 @@ def look_through(image: Tensor, windows: Windows, joints: Tensor, size: int) -> 
         size: of the windows in pixels.
     """
     batch, count = windows.side.shape
-    line = (torch.arange(size, device=image.device, dtype=image.dtype) + 0.5) / size - 0.5
-    rows, columns = torch.meshgrid(line, line, indexing="ij")
-    places = torch.stack((columns.flatten(), rows.flatten()), dim=1)
+    places = cell_centres(size).to(image)
     grid = 2 * windows.to_crop(places[None, None])
     # One above the other: the picture itself is not repeated.
     grid = grid.reshape(batch, count * size, size, 2)
@@ -188,10 +187,7 @@ class CloserLook(nn.Module):
         self.facing_gain = nn.Parameter(torch.tensor(4.0))
         nn.init.normal_(self.maps.weight, std=0.01)
         nn.init.zeros_(cast(Tensor, self.maps.bias))
-        cells = widths.crop // DECODED_STRIDE
-        middle = (torch.arange(cells) + 0.5) / cells - 0.5
-        rows, columns = torch.meshgrid(middle, middle, indexing="ij")
-        self.register_buffer("centres", torch.stack((columns.flatten(), rows.flatten()), dim=1), persistent=False)
+        self.register_buffer("centres", cell_centres(widths.crop // DECODED_STRIDE), persistent=False)
 
     def look(self, seen: Tensor) -> Look:
         """At windows (N, C, size, size)."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from hand_pose_ros.geometry.relief import RELIEF_MAPS
+from hand_pose_ros.networks.backbones.pictures import picture_channels
 
 Size = Literal["lite", "r34", "r50"]
 Tokens = Literal["hand", "joint"]
@@ -15,7 +15,6 @@ PatchChannels = Literal["random", "learned"]
 Order = Literal["side", "place"]
 
 HANDS: Final = 2
-COLORS: Final = 3
 # 3x3 feature cells about a joint (paper, section 3.4).
 PATCH: Final = 9
 # The third coordinate of a pose is metres behind the wrist over this (fact sheet section 5.1).
@@ -196,7 +195,7 @@ class Handformer2TConfig:
     @property
     def picture_channels(self) -> int:
         """Colours, and the relief's maps."""
-        return COLORS + (RELIEF_MAPS if self.depth else 0)
+        return picture_channels(self.depth)
 
     @property
     def channels(self) -> int:

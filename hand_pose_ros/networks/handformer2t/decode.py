@@ -78,8 +78,7 @@ def by_side(output: Handformer2TOutput) -> Sided:
     there = None if output.presence_logits is None else torch.sigmoid(output.presence_logits)
     if output.side_logits is None or there is None:
         return Sided(pose, scale, there, relative)
-    weighed = there * output.side_logits
-    evidence = weighed[:, :1] - weighed[:, 1:]
+    evidence = side_evidence(there, output.side_logits)
     alone = ((there < _THERE) & (_exchanged(there) >= _THERE))[..., None]
     pose = torch.where(alone[..., None], _exchanged(pose), pose)
     scale = torch.where(alone, _exchanged(scale), scale)
@@ -91,6 +90,12 @@ def by_side(output: Handformer2TOutput) -> Sided:
         presence=share * there[:, :1] + (1 - share) * there[:, 1:],
         relative_depth=None if relative is None else torch.where(second[:, 0], -relative, relative),
     )
+
+
+def side_evidence(there: Tensor, side_logits: Tensor) -> Tensor:
+    """(B, 1), above 0 where the first hand is rather the right one; each side counts as much as its hand is there."""
+    weighed = there * side_logits
+    return weighed[:, :1] - weighed[:, 1:]
 
 
 def _exchanged(hands: Tensor) -> Tensor:

@@ -71,6 +71,13 @@ def by_joint(maps: Tensor) -> Tensor:
     return maps.reshape(maps.shape[0], HANDS, NUM_JOINTS, maps.shape[2])
 
 
+def cell_centres(cells: int) -> Tensor:
+    """x, y (cells * cells, 2) of the middles of a square's cells, row by row, from -0.5 to 0.5 between its edges."""
+    middle = (torch.arange(cells) + 0.5) / cells - 0.5
+    rows, columns = torch.meshgrid(middle, middle, indexing="ij")
+    return torch.stack((columns.flatten(), rows.flatten()), dim=1)
+
+
 class MapPrediction(NamedTuple):
     """pose (B, 2, 21, 3) expected by maps, their logits (B, 2, 21, h * w), and facing (B, 2): see `MapPose`. depths
     (B, 2, 21, h * w) and palms (B, 21, h * w) are the maps that the last coordinate and facing are means of."""
@@ -100,9 +107,7 @@ class MapPose(nn.Module):
         super().__init__()
         count = (2 * HANDS + 1) * NUM_JOINTS
         self.maps: nn.Module = DecodedMaps(channels[0], count) if len(channels) == 1 else JointMaps(channels, count)
-        middle = (torch.arange(cells) + 0.5) / cells - 0.5
-        rows, columns = torch.meshgrid(middle, middle, indexing="ij")
-        self.register_buffer("centres", torch.stack((columns.flatten(), rows.flatten()), dim=1), persistent=False)
+        self.register_buffer("centres", cell_centres(cells), persistent=False)
 
     def forward(self, levels: Sequence[Tensor]) -> MapPrediction:
         """levels: strides 8, 16, 32, or 4 alone."""

@@ -8,11 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hand_pose_ros.geometry.relief import RELIEF_MAPS
 from hand_pose_ros.networks.backbones.decoder import MapDecoder
+from hand_pose_ros.networks.backbones.pictures import with_relief
 from hand_pose_ros.networks.backbones.resnet import ResNetEncoder
 from hand_pose_ros.networks.handformer2t.closer import CloserLook, wrist_gap
 from hand_pose_ros.networks.handformer2t.config import HANDS, PATCH, SCALE_FLOOR, Handformer2TConfig
+from hand_pose_ros.networks.handformer2t.decode import side_evidence
 from hand_pose_ros.networks.handformer2t.features import LevelFeatures, RandomChannels, keypoint_patches
 from hand_pose_ros.networks.handformer2t.layers import Attention, TokenLinear, TokenMLP
 from hand_pose_ros.networks.handformer2t.maps import DECODED_STRIDE, STRIDE, MapPose, MapPrediction, turn
@@ -220,10 +221,7 @@ class Handformer2T(nn.Module):
         """What the encoder reads, (B, C, S, S). Raises `ValueError`, see `forward`."""
         self._check_size(image)
         seen = (image - self.mean) / self.deviation
-        if not self.config.depth:
-            return seen
-        nothing = image.new_zeros((image.shape[0], RELIEF_MAPS, *image.shape[2:]))
-        return torch.cat((seen, nothing if relief is None else relief), dim=1)
+        return with_relief(seen, relief) if self.config.depth else seen
 
     def levels(self, image: Tensor, relief: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Maps of strides 4, 8, 16 and 32, the encoder's, or but for the last the decoder's. Raises `ValueError`, see
@@ -271,9 +269,7 @@ class Handformer2T(nn.Module):
         """One stage more. Which of two looks counts, is told by both hands together, as `decode.by_side` deals them.
         Where there is depth, it tells how the wrists lie behind each other."""
         poses, scales, sides = closer(seen, output.poses[-1].detach())
-        there = torch.sigmoid(cast(Tensor, output.presence_logits))
-        weighed = there * sides
-        first_right = weighed[:, :1] >= weighed[:, 1:]
+        first_right = side_evidence(torch.sigmoid(cast(Tensor, output.presence_logits)), sides) >= 0
         right = torch.cat((first_right, ~first_right), dim=1)
         pose = torch.where(right[..., None, None], poses[:, :, 0], poses[:, :, 1])
         scale = torch.where(right[..., None], scales[:, :, 0], scales[:, :, 1])

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hand_pose_ros.geometry.relief import RELIEF_MAPS
+from hand_pose_ros.networks.backbones.pictures import picture_channels, with_relief
 from hand_pose_ros.networks.backbones.resnet import ResNetEncoder
 from hand_pose_ros.networks.handformer2t.maps import MapPrediction
 from hand_pose_ros.networks.keypoint_transformer.attention import CrossAttention, SelfAttention
@@ -25,8 +25,6 @@ from hand_pose_ros.networks.keypoint_transformer.peaks import (
 from hand_pose_ros.networks.keypoint_transformer.placed import TOLD, PlacedMaps, Told, place_maps
 from hand_pose_ros.networks.keypoint_transformer.queries import query_layout
 from hand_pose_ros.networks.keypoint_transformer.unet import ResidualDecoder, decoder_of
-
-COLORS: Final = 3
 
 
 class ImageFeatures(NamedTuple):
@@ -59,7 +57,7 @@ class KeypointTransformer(nn.Module):
         config, widths = self.config, self.config.network_widths
         self.authors = config.variant == "authors"
         self.layout = query_layout(config)
-        inputs = COLORS + (RELIEF_MAPS if config.depth else 0)
+        inputs = picture_channels(config.depth)
         self.backbone = Pyramid(
             inputs, widths.backbone, widths.blocks, widths.stem_kernel, widths.stem, widths.bottleneck
         )
@@ -103,8 +101,7 @@ class KeypointTransformer(nn.Module):
     def see(self, image: Tensor, relief: Tensor | None = None) -> ImageFeatures:
         """The convolutional part: image (B, 3, 256, 256) and relief -> feature maps, heat map and segmentation."""
         if self.config.depth:
-            nothing = image.new_zeros((image.shape[0], RELIEF_MAPS, *image.shape[2:]))
-            image = torch.cat((image, nothing if relief is None else relief), dim=1)
+            image = with_relief(image, relief)
             image = image.contiguous(memory_format=torch.channels_last)
         pyramid = self.backbone(image)
         features, maps = self.decoder(pyramid)
