@@ -12,7 +12,7 @@ from hand_pose_ros.engines.factory import create_engine
 from hand_pose_ros.engines.zoo import find_model
 from hand_pose_ros.evaluation.report import Report
 from hand_pose_ros.evaluation.scene_shards import predict, score_tables, scores
-from hand_pose_ros.pipeline.scene_network import takes_depth
+from hand_pose_ros.pipeline.scene_network import taken_by, takes_depth
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     if engine.metadata.get("model") != "handformer2t" or shape[1] is None:
         raise UsageError(f"--model {args.model}: expected a Handformer2T, got {engine.metadata.get('model')!r}")
     try:
-        found = predict(engine.run, int(shape[1]), args.data, args.count, depth, args.depth)
+        found = predict(engine.run, int(shape[1]), args.data, args.count, taken_by(engine), args.depth)
     except FileNotFoundError as error:
         raise UsageError(str(error)) from error
     result = scores(found)

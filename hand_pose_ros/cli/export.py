@@ -52,6 +52,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="handformer2t: the closer look of this checkpoint (`hand_pose train --closer-only`) in place of its own",
     )
     parser.add_argument(
+        "--depth-look",
+        type=Path,
+        metavar="CHECKPOINT",
+        help="networks of two hands that read depth: with the last look by depth alone of this checkpoint (`hand_pose "
+        "train depth_look`)",
+    )
+    parser.add_argument(
         "--published",
         choices=export_transformer.PUBLISHED,
         help="keypoint_transformer: which of the authors' networks their file holds",
@@ -157,8 +164,10 @@ def _handformer2t(args: argparse.Namespace) -> int:
         network = training_of.trained(args.checkpoint)
         if args.closer is not None:
             load("hand_pose_ros.training.handformer2t_closer").take_closer(network, training_of.learnt_by(args.closer))
-        infer, size = deploy.infer_of(network)
-        found = scene_shards.predict(infer, size, args.validation, depth=network.config.depth)
+        if args.depth_look is not None:
+            network = load("hand_pose_ros.training.depth_look").with_look(network, args.depth_look)
+        infer, size, taken = deploy.infer_of(network)
+        found = scene_shards.predict(infer, size, args.validation, taken=taken)
     except (load("hand_pose_ros.training.errors").TrainingError, FileNotFoundError) as error:
         raise UsageError(str(error)) from error
     half = len(found.present) // 2

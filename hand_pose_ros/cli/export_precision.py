@@ -96,9 +96,9 @@ def _in_bytes(args: argparse.Namespace, model: Any, metadata: dict[str, str]) ->
     crop = next(item for item in model.graph.input if item.name == "rgb").type.tensor_type.shape.dim[1].dim_value
     # Whole files of the finder older than this do not say what they are.
     kind = metadata.get("model", args.recipe)
-    depth = any(item.name == "relief" for item in model.graph.input)
+    taken = tuple(item.name for item in model.graph.input)
     inputs_from = load("hand_pose_ros.training.calibration_inputs").inputs_from
-    samples = inputs_from(kind, args.calibration, args.samples, crop, depth)
+    samples = inputs_from(kind, args.calibration, args.samples, crop, taken)
     try:
         return load("hand_pose_ros.networks.onnx_int8").to_int8(model, samples)
     except (ValueError, FileNotFoundError, load("hand_pose_ros.training.errors").TrainingError) as error:

@@ -37,6 +37,8 @@ def export(args: argparse.Namespace) -> int:
     training = load("hand_pose_ros.training.keypoint_transformer_training")
     try:
         network = training.trained(args.checkpoint)
+        if args.depth_look is not None:
+            network = load("hand_pose_ros.training.depth_look").with_look(network, args.depth_look)
     except load("hand_pose_ros.training.errors").TrainingError as error:
         raise UsageError(str(error)) from error
     scenes = StoredScenes(args.validation, Reading(depth=network.config.depth))

@@ -17,6 +17,7 @@ from hand_pose_ros.options import build, options
 KPT_FUSION: Final = "kpt_fusion"
 HANDFORMER2T: Final = "handformer2t"
 KEYPOINT_TRANSFORMER: Final = "keypoint_transformer"
+DEPTH_LOOK: Final = "depth_look"
 CROP: Final = 256  # pixels, of the networks of two hands
 # What is no folder of shards, by model.
 _SOURCES: Final = ("synthetic", "dexycb", "ho3d")
@@ -30,7 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "model",
         metavar="MODEL",
-        help="kpt_fusion, keypoint_transformer, handformer2t, or a recipe on shards: kpt_fusion_lite, kpt_fusion_r18, "
+        help="kpt_fusion, keypoint_transformer, handformer2t, depth_look (the last look of networks of two hands, from "
+        "--encoder models/weights/kpt_fusion_lite.pt), or a recipe on shards: kpt_fusion_lite, kpt_fusion_r18, "
         "hand_check or hand_finder; hand_sides learns to tell left from right by the looks of --network, "
         "hand_trust (--data synthetic) which of the places it takes for hands are hands",
     )
@@ -166,8 +168,9 @@ def _add_course(parser: argparse.ArgumentParser) -> None:
         "--encoder",
         type=Path,
         metavar="FILE",
-        help="networks of two hands: weights of kpt_fusion whose colour encoder theirs begins as; handformer2t: or "
-        "weights or a checkpoint of handformer2t, of any crop, whose encoder, decoder and maps are taken",
+        help="networks of two hands: weights of kpt_fusion whose colour encoder theirs begins as (depth_look: whose "
+        "depth branch); handformer2t: or weights or a checkpoint of handformer2t, of any crop, whose encoder, decoder "
+        "and maps are taken",
     )
     course.add_argument("--resume", action="store_true", help="go on from the last checkpoint in --out")
     course.add_argument("--validate-every", type=int, default=500, help="steps between validations (default: 500)")
@@ -313,6 +316,21 @@ def _handformer2t(args: argparse.Namespace, started: float) -> Path:
     return path
 
 
+def _depth_look(args: argparse.Namespace, started: float) -> Path:
+    """The last look of networks of two hands."""
+    training = load("hand_pose_ros.training.depth_look")
+    chosen = training.DepthLookOptions(
+        data=_scene_data(args),
+        batch_size=args.batch_size,
+        learning_rate=args.learning_rate,
+        samples=args.samples,
+        steps=args.steps or None,
+        encoder=args.encoder,
+    )
+    path: Path = training.run_depth_look(chosen, _settings(args, started, 0))
+    return path
+
+
 def _scene_data(args: argparse.Namespace) -> Any:
     """What networks of two hands are trained on."""
     return load("hand_pose_ros.training.scene_sources").SceneData(
@@ -363,4 +381,5 @@ _COURSES: Final = {
     KPT_FUSION: _fusion,
     HANDFORMER2T: _handformer2t,
     KEYPOINT_TRANSFORMER: _transformer,
+    DEPTH_LOOK: _depth_look,
 }

@@ -29,7 +29,7 @@ from hand_pose_ros.evaluation.two_hands import (
 from hand_pose_ros.evaluation.two_hands_objects import ObjectScores, Poses, mssd
 from hand_pose_ros.geometry.lifting import place_joints
 from hand_pose_ros.geometry.scene_crop import MIN_SIDE, SceneCutter, Window
-from hand_pose_ros.pipeline.scene_network import SceneNetwork, SeenHand, SeenScene, takes_depth
+from hand_pose_ros.pipeline.scene_network import SceneNetwork, SeenHand, SeenScene, taken_by
 from hand_pose_ros.skeleton import NUM_JOINTS, WRIST
 from hand_pose_ros.types import BoolArray, DoubleArray, Intrinsics
 
@@ -146,8 +146,8 @@ def run_network(network: SceneNetwork, sample: SceneSample) -> Mapping[str, Arra
     if sample.rgb is None:
         raise ValueError(f"{sample.key}: expected a picture; read the data set with Reading(color=True)")
     window = crop_window(sample, network.margin, network.around_object)
-    cutter = SceneCutter(network.size, takes_depth(network.engine))
-    return network.engine.run(cutter.cut(window, sample.rgb, sample.depth))
+    cutter = SceneCutter(network.size, taken_by(network.engine))
+    return network.engine.run(cutter.cut(window, sample.rgb, sample.depth, sample.intrinsics.fx))
 
 
 def crop_window(sample: SceneSample, margin: float, around_object: bool = True) -> Window:

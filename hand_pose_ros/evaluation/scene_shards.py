@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -125,7 +125,12 @@ class ScenePredictions:
 
 
 def predict(
-    infer: Infer, size: int, folder: Path, count: int | None = None, depth: bool = False, shown: bool = True
+    infer: Infer,
+    size: int,
+    folder: Path,
+    count: int | None = None,
+    taken: Collection[str] = ("rgb",),
+    shown: bool = True,
 ) -> ScenePredictions:
     """Run a network with crops of `size` pixels over stored scenes.
 
@@ -134,13 +139,13 @@ def predict(
         size: of its crops.
         folder: shards of scenes.
         count: the first so many.
-        depth: whether it reads depth.
-        shown: whether it is shown the depth that a shard has.
+        taken: names of its inputs.
+        shown: whether it is shown the depth that a shard has, if it takes any.
 
     Raises:
         FileNotFoundError: there are no shards.
     """
-    cutter = SceneCutter(size, depth)
+    cutter = SceneCutter(size, taken)
     rows = [_look(infer, size, cutter, scene, shown) for scene in stored_scenes(folder, count)]
     arrays = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
     return ScenePredictions(**arrays)
@@ -148,7 +153,7 @@ def predict(
 
 def _look(infer: Infer, size: int, cutter: SceneCutter, scene: StoredScene, shown: bool) -> dict[str, Array]:
     window = scene.window()
-    outputs = infer(cutter.cut(window, scene.color, scene.depth if shown else None))
+    outputs = infer(cutter.cut(window, scene.color, scene.depth if shown else None, scene.camera.fx))
     truth, camera = scene.joints.astype(np.float64), scene.camera
     uv = window.to_image(np.asarray(outputs["uv"][0], dtype=np.float64), size)
     depth = np.asarray(outputs["depth"][0], dtype=np.float64)

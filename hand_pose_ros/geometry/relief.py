@@ -29,10 +29,12 @@ _FEWEST: Final = 20
 _MIDDLE: Final = 0.1
 RELIEF_UNIT: Final = 0.15
 RELIEF_LIMIT: Final = 2.0
+# What the metadata says of the input that goes with it.
+VIEW_MEANING: Final = "of the relief: focal length over the crop's side, and metres that are shown as 0; 0, 0 without"
 
 
-def relief(depth: FloatArray, out: FloatArray, behind: float = 0.0) -> None:
-    """Write the relief of a crop.
+def relief(depth: FloatArray, out: FloatArray, behind: float = 0.0) -> float:
+    """Write the relief of a crop; returns the depth in metres that is shown as 0 (0.0 where all is).
 
     Args:
         depth: (S, S) float32 metres, 0 = no reading.
@@ -46,12 +48,27 @@ def relief(depth: FloatArray, out: FloatArray, behind: float = 0.0) -> None:
     readings = middle[middle > 0]
     if len(readings) < _FEWEST:
         out.fill(0.0)
-        return
+        return 0.0
     rank = int(_NEAREST * len(readings))
     reference = float(np.partition(readings, rank)[rank]) + behind
     shown, there = out
-    np.subtract(depth, np.float32(reference + _MIDDLE), out=shown)
+    zero = reference + _MIDDLE
+    np.subtract(depth, np.float32(zero), out=shown)
     shown *= np.float32(1.0 / RELIEF_UNIT)
     np.clip(shown, -RELIEF_LIMIT, RELIEF_LIMIT, out=shown)
     np.greater(depth, 0, out=there, casting="unsafe")
     shown *= there
+    return zero
+
+
+def sloping(side: int) -> FloatArray:
+    """A relief (2, side, side) to try a network on: a plane that slopes away to the right and, less, downwards."""
+    across = np.linspace(-0.5, 0.5, side, dtype=np.float32)
+    slope = 0.6 * across[None] + 0.3 * across[:, None]
+    return np.stack((slope, np.ones_like(slope)))
+
+
+def view_of(focal: float, zero: float) -> tuple[float, float]:
+    """What tells how large things are that a relief shows: (focal length over the crop's side, metres that are shown as
+    0), or (0, 0) where no depth is known (`zero` is 0)."""
+    return (focal, zero) if zero > 0 else (0.0, 0.0)

@@ -6,6 +6,7 @@ the outer edges of the pixels lie on each other (integer pixels are pixel centre
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from hand_pose_ros.geometry.relief import RELIEF_MAPS, relief
+from hand_pose_ros.geometry.relief import RELIEF_MAPS, relief, view_of
 from hand_pose_ros.types import ByteArray, DoubleArray, FloatArray
 
 # Keypoint Transformer's loaders widen the box of what is to be seen by this factor.
@@ -65,24 +66,31 @@ class SceneCutter:
 
     Args:
         size: of the crops in pixels.
-        relief: whether depth is taken too.
+        taken: names of the inputs; others are not made.
     """
 
-    def __init__(self, size: int, relief: bool = False) -> None:
+    def __init__(self, size: int, taken: Collection[str] = ("rgb",)) -> None:
         self._rgb = np.zeros((1, size, size, 3), dtype=np.uint8)
-        self._depth = np.zeros((size, size), dtype=np.float32) if relief else None
+        self._depth = np.zeros((size, size), dtype=np.float32) if "relief" in taken else None
         self._relief = np.zeros((1, RELIEF_MAPS, size, size), dtype=np.float32)
+        self._view = np.zeros((1, 2), dtype=np.float32)
+        self._viewed = "view" in taken
 
-    def cut(self, window: Window, color: ByteArray, depth: FloatArray | None = None) -> dict[str, NDArray[Any]]:
-        """The inputs by name: "rgb" (1, size, size, 3) uint8 and, where depth is taken, "relief" (1, 2, size, size).
+    def cut(
+        self, window: Window, color: ByteArray, depth: FloatArray | None = None, focal: float = 0.0
+    ) -> dict[str, NDArray[Any]]:
+        """The inputs by name: "rgb" (1, size, size, 3) uint8 and, where they are taken, "relief" (1, 2, size, size) and
+        "view" (1, 2); see `geometry.relief`.
 
         Args:
             color: (H, W, 3) RGB.
             depth: (H, W) float32 metres, pixel by pixel with the colour; None: nothing is known of depth.
+            focal: length in pixels of the image; needed for the view.
         """
         window.cut(color, self._rgb[0])
         if self._depth is None:
             return {"rgb": self._rgb}
+        zero = 0.0
         if depth is None:
             self._relief.fill(0.0)
         else:
@@ -90,8 +98,11 @@ class SceneCutter:
             # The nearest pixel: mixing depths invents surfaces.
             warp = window.matrix(square[0])[:2]
             cv2.warpAffine(depth, warp, square, dst=self._depth, flags=cv2.INTER_NEAREST)
-            relief(self._depth, self._relief[0])
-        return {"rgb": self._rgb, "relief": self._relief}
+            zero = relief(self._depth, self._relief[0])
+        if not self._viewed:
+            return {"rgb": self._rgb, "relief": self._relief}
+        self._view[0] = view_of(focal / window.side, zero)
+        return {"rgb": self._rgb, "relief": self._relief, "view": self._view}
 
 
 def window_around(pixels: DoubleArray, margin: float = WINDOW_MARGIN) -> Window:

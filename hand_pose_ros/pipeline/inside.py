@@ -15,7 +15,7 @@ from hand_pose_ros.pipeline.estimator import Estimator
 from hand_pose_ros.pipeline.keypoint_transformer import KeypointTransformerNetwork
 from hand_pose_ros.pipeline.models import open_pose_model
 from hand_pose_ros.pipeline.scene_estimator import SceneEstimator
-from hand_pose_ros.pipeline.scene_network import HANDS, takes_depth
+from hand_pose_ros.pipeline.scene_network import HANDS, taken_by
 from hand_pose_ros.pipeline.scene_windows import hand_pixels
 from hand_pose_ros.skeleton import INTERHAND_TO_CANONICAL, JOINT_NAMES, MANO_TO_CANONICAL, Side
 from hand_pose_ros.types import Frame, HandEstimate
@@ -81,8 +81,8 @@ class InsideView:
         query = joint_query(self._representation, side, joint)
         if frame.color is None:
             raise ConfigError("inside: expected a frame with colour")
-        cutter = SceneCutter(self._network.size, takes_depth(self._network.engine))
-        given = cutter.cut(self._window(frame, hands), frame.color, frame.depth)
+        cutter = SceneCutter(self._network.size, taken_by(self._network.engine))
+        given = cutter.cut(self._window(frame, hands), frame.color, frame.depth, frame.intrinsics.fx)
         return read_inside(self._network.engine.run(given), given["rgb"][0], query, side, joint)
 
     def _window(self, frame: Frame, hands: Sequence[HandEstimate]) -> Window:

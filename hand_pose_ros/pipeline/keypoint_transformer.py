@@ -93,11 +93,12 @@ class KeypointTransformerNetwork:
         self._uv_std = stated(engine, "uv_std", self.size * (CAMERA_STD if self._shaped else UV_STD))
         self._depth_std = np.full(NUM_JOINTS, stated(engine, "depth_std", DEPTH_STD))
         self._level = min(stated(engine, "presence_level", 0.5), 0.99)
+        self._wrist_depth_std = stated(engine, "wrist_depth_std", TRANSLATION_STD)
         self._offset_std = np.full(3, stated(engine, "hand_translation_std", TRANSLATION_STD))
 
     def read(self, outputs: Mapping[str, Array], window: Window) -> SeenScene:
         """See `SceneNetwork.read`."""
-        offset = outputs["hand_translation"][0].astype(np.float64)
+        offset, offset_std = self._offset(outputs)
         shapes, places, depths = self._joints(outputs, offset)
         hands = []
         for k, side in enumerate(HANDS):
@@ -106,9 +107,18 @@ class KeypointTransformerNetwork:
             shape = None if shapes is None else shapes[k]
             presence = levelled(float(outputs["presence"][0, k]), self._level)
             hands.append(SeenHand(side, presence, uv, std, depths[k], self._depth_std, shape))
-        known = np.isfinite(offset).all()
-        offset_std = self._offset_std if known else np.full(3, np.inf)
-        return SeenScene((hands[0], hands[1]), np.where(known, offset, 0.0), offset_std, self._object(outputs))
+        return SeenScene((hands[0], hands[1]), offset, offset_std, self._object(outputs))
+
+    def _offset(self, outputs: Mapping[str, Array]) -> tuple[DoubleArray, DoubleArray]:
+        """Translation (3,) from right to left wrist, and its deviations. Where both hands are there and depth was
+        looked at, that says how one is behind the other, and where they are seen says the rest."""
+        offset = outputs["hand_translation"][0].astype(np.float64)
+        if "wrist_depth" in outputs and (outputs["presence"][0] >= self._level).all():
+            offset = np.array([0.0, 0.0, float(outputs["wrist_depth"][0])])
+            std = np.array([np.inf, np.inf, self._wrist_depth_std])
+        else:
+            std = self._offset_std
+        return (offset, std) if np.isfinite(offset).all() else (np.zeros(3), np.full(3, np.inf))
 
     def _joints(
         self, outputs: Mapping[str, Array], offset: DoubleArray

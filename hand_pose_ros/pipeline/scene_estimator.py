@@ -29,7 +29,7 @@ from hand_pose_ros.geometry.scene_crop import SceneCutter, Window
 from hand_pose_ros.hand_model.model import NUM_BETAS, HandModel
 from hand_pose_ros.pipeline.estimator import NetworkHand
 from hand_pose_ros.pipeline.hand_size import HandSize
-from hand_pose_ros.pipeline.scene_network import SceneNetwork, SeenHand, SeenObject, SeenScene, takes_depth
+from hand_pose_ros.pipeline.scene_network import SceneNetwork, SeenHand, SeenObject, SeenScene, taken_by
 from hand_pose_ros.pipeline.timing import StageTimer
 from hand_pose_ros.skeleton import WRIST, Side
 from hand_pose_ros.types import DoubleArray, FloatArray, Frame, Intrinsics
@@ -66,7 +66,7 @@ class SceneEstimator:
         self.network = network
         self.engine = network.engine
         self.config = config
-        self._cutter = SceneCutter(network.size, takes_depth(network.engine))
+        self._cutter = SceneCutter(network.size, taken_by(network.engine))
         self._mean_lengths, self._mean_length = mean_hand()
         self._sizes = {side: HandSize() for side in Side}
 
@@ -91,7 +91,7 @@ class SceneEstimator:
         """
         assert frame.color is not None
         with timer.stage("crop"):
-            given = self._cutter.cut(window, frame.color, frame.depth)
+            given = self._cutter.cut(window, frame.color, frame.depth, frame.intrinsics.fx)
         with timer.stage("infer"):
             outputs = self.engine.run(given)
         with timer.stage("lift"):

@@ -107,16 +107,23 @@ def crop_size(engine: Engine) -> int:
 
 
 def scene_inputs(engine: Engine, size: int) -> tuple[TensorSpec, ...]:
-    """What a network of two hands may take: colour and, where it asks for it, the relief of the depth image
-    (`geometry.relief`)."""
+    """What a network of two hands may take: colour and, where it asks for them, the relief of the depth image and how
+    large things are in it (`geometry.relief`)."""
     rgb = TensorSpec("rgb", (1, size, size, 3), np.dtype(np.uint8))
     depth = TensorSpec("relief", (1, RELIEF_MAPS, size, size), np.dtype(np.float32))
-    return (rgb, depth) if takes_depth(engine) else (rgb,)
+    view = TensorSpec("view", (1, 2), np.dtype(np.float32))
+    taken = taken_by(engine)
+    return (rgb, *(spec for spec in (depth, view) if spec.name in taken))
 
 
 def takes_depth(engine: Engine) -> bool:
     """Whether a network of two hands reads depth beside colour."""
-    return any(spec.name == "relief" for spec in engine.inputs)
+    return "relief" in taken_by(engine)
+
+
+def taken_by(engine: Engine) -> frozenset[str]:
+    """Names of what a network of two hands takes (`geometry.scene_crop.SceneCutter`)."""
+    return frozenset(spec.name for spec in engine.inputs)
 
 
 def levelled(presence: float, level: float) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -22,7 +22,7 @@ _BATCH: Final = 16
 _SEEN: Final = CropAugmentation(wrong_side=0.0, roll_std=0.0, no_color=0.1, color_gain=0.1)
 
 
-def inputs_from(kind: str, folder: Path, count: int, crop: int, depth: bool = False) -> Iterator[Sample]:
+def inputs_from(kind: str, folder: Path, count: int, crop: int, taken: Collection[str] = ()) -> Iterator[Sample]:
     """Inputs of a graph, each of a batch of one.
 
     Args:
@@ -31,7 +31,7 @@ def inputs_from(kind: str, folder: Path, count: int, crop: int, depth: bool = Fa
         folder: the shards.
         count: at most so many samples.
         crop: side of the crops of networks of two hands.
-        depth: whether these read depth.
+        taken: names of the inputs of these.
 
     Raises:
         ShardError, FileNotFoundError: there are no such shards.
@@ -39,7 +39,7 @@ def inputs_from(kind: str, folder: Path, count: int, crop: int, depth: bool = Fa
     if kind == "hand_finder":
         return islice(_frames(folder), count)
     if kind in ("keypoint_transformer", "handformer2t"):
-        return _scenes(folder, count, crop, depth)
+        return _scenes(folder, count, crop, taken)
     return islice(_crops(folder), count)
 
 
@@ -64,10 +64,10 @@ def _frames(folder: Path) -> Iterator[Sample]:
             yield {"rgb": rgb[one], "depth": depth[one], "intrinsics": intrinsics[one]}
 
 
-def _scenes(folder: Path, count: int, size: int, depth: bool) -> Iterator[Sample]:
+def _scenes(folder: Path, count: int, size: int, taken: Collection[str]) -> Iterator[Sample]:
     for scene in stored_scenes(folder, count):
         # Kept by the caller: not one cutter for all.
-        yield SceneCutter(size, depth).cut(scene.window(), scene.color, scene.depth)
+        yield SceneCutter(size, taken).cut(scene.window(), scene.color, scene.depth, scene.camera.fx)
 
 
 def _bytes(image: Tensor) -> np.ndarray:

@@ -11,14 +11,19 @@ import torch
 from hand_pose_ros import __version__
 from hand_pose_ros.evaluation.scene_shards import Array, Infer
 from hand_pose_ros.networks.handformer2t import Handformer2T
-from hand_pose_ros.networks.handformer2t.export import DeployedHandformer2T, export_onnx, output_names
+from hand_pose_ros.networks.handformer2t.export import (
+    DeployedHandformer2T,
+    example_inputs,
+    export_onnx,
+    output_names,
+)
 from hand_pose_ros.networks.onnx_file import batched_path
 from hand_pose_ros.networks.onnx_half import store_weights_half
 from hand_pose_ros.training.deploy import write_card
 
 
-def infer_of(network: Handformer2T) -> tuple[Infer, int]:
-    """What the exported graph will compute (not yet calibrated), and the side of its crops."""
+def infer_of(network: Handformer2T) -> tuple[Infer, int, tuple[str, ...]]:
+    """What the exported graph will compute (not yet calibrated), the side of its crops, and names of its inputs."""
     deployed, names = DeployedHandformer2T(network.cpu()).eval(), output_names(network)
 
     def infer(given: Mapping[str, Array]) -> Mapping[str, Array]:
@@ -26,7 +31,7 @@ def infer_of(network: Handformer2T) -> tuple[Infer, int]:
             values = deployed(*(torch.from_numpy(value) for value in given.values()))
         return {name: np.asarray(value.numpy()) for name, value in zip(names, values, strict=True)}
 
-    return infer, network.config.picture
+    return infer, network.config.picture, tuple(example_inputs(network))
 
 
 def export_handformer2t(

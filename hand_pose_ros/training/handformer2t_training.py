@@ -103,7 +103,13 @@ PLANS: Final[Mapping[str, HandsPlan]] = {
 # What learns faster by far where compute is short (docs/handformer2t.md).
 PLACED: Final[Mapping[str, Any]] = {"maps": True, "order": "place", "delta": True, "patch_channels": "learned"}
 PLACED_WIDTHS: Final[Mapping[str, Mapping[str, Any]]] = {
-    "lite": {"backbone": (32, 64, 112, 160), "stem": 24, "decoder": (96, 64, 48)},
+    # Few patch channels: the file has a limit, and the last looks make up for it.
+    "lite": {
+        "backbone": (32, 64, 112, 160),
+        "stem": 24,
+        "decoder": (96, 64, 48),
+        "patch_channels": (6, 6, 4),
+    },
     "r34": {"decoder": (256, 128, 96)},
     "r50": {"decoder": (512, 256, 128)},
 }

@@ -17,7 +17,7 @@ from torch import Tensor
 from hand_pose_ros.datasets.synthetic.shards import unpack_depth
 from hand_pose_ros.datasets.synthetic.spec import Label, Shape
 from hand_pose_ros.geometry.camera import project
-from hand_pose_ros.geometry.relief import RELIEF_MAPS, relief
+from hand_pose_ros.geometry.relief import RELIEF_MAPS, relief, view_of
 from hand_pose_ros.geometry.scene_crop import Window
 from hand_pose_ros.hand_model.rotation import axis_angle_to_matrix, matrix_to_axis_angle
 from hand_pose_ros.training.shards import Batch
@@ -89,6 +89,7 @@ class SceneBatch(NamedTuple):
         intrinsics: (B, 4) fx, fy, cx, cy of the crop.
         pose: (B, 2, 16, 3) axis-angle in MANO order, shape: (B, 2, 10); None where the data have none.
         relief: (B, 2, size, size) of the depth image (`geometry.relief`); None where the data have none.
+        view: (B, 2) how large things are in it (`geometry.relief.view_of`); None where the data have none.
         object_mask: (B, size / 2, size / 2) 0 or 255.
         object_rotation: (B, 3, 3). object_translation: (B, 3) in the camera's frame. object_box: (B, 8, 3).
         object_symmetries: (B, S, 3, 3). object_weight: (B,) 0 where there is no object, or its pose is not known.
@@ -103,6 +104,7 @@ class SceneBatch(NamedTuple):
     pose: Tensor | None = None
     shape: Tensor | None = None
     relief: Tensor | None = None
+    view: Tensor | None = None
     object_mask: Tensor | None = None
     object_rotation: Tensor | None = None
     object_translation: Tensor | None = None
@@ -153,8 +155,10 @@ def scene_crops(
     tensors = {name: torch.from_numpy(np.ascontiguousarray(value, dtype=np.float32)) for name, value in arrays.items()}
     flags = {"valid": torch.from_numpy(valid), "present": torch.from_numpy(present)}
     colors = _colors(rgb, rng, augmentation)
-    depths = _reliefs(batch["depth"], views, rng, augmentation, size) if "depth" in batch else None
-    return SceneBatch(rgb=colors, relief=depths, **flags, **tensors)
+    if "depth" not in batch:
+        return SceneBatch(rgb=colors, **flags, **tensors)
+    depths, shown = _reliefs(batch["depth"], views, rng, augmentation, size)
+    return SceneBatch(rgb=colors, relief=depths, view=shown, **flags, **tensors)
 
 
 def _hands(batch: Batch) -> tuple[BoolArray, BoolArray]:
@@ -285,15 +289,17 @@ def _objects(batch: Batch, views: list[_View], size: int) -> dict[str, np.ndarra
 
 def _reliefs(
     depth: np.ndarray, views: list[_View], rng: np.random.Generator, augmentation: SceneAugmentation, size: int
-) -> Tensor:
+) -> tuple[Tensor, Tensor]:
     hidden = rng.random(len(views)) < augmentation.no_depth
     behind = augmentation.reference_std * rng.standard_normal(len(views))
     reliefs = np.zeros((len(views), RELIEF_MAPS, size, size), dtype=np.float32)
+    shown = np.zeros((len(views), 2), dtype=np.float32)
     for n in np.flatnonzero(~hidden):
         stored = np.ascontiguousarray(depth[n])
         steps = cv2.warpAffine(stored, views[n].warp[:2], (size, size), flags=cv2.INTER_NEAREST)
-        relief(unpack_depth(np.asarray(steps)), reliefs[n], behind[n])
-    return torch.from_numpy(reliefs)
+        zero = relief(unpack_depth(np.asarray(steps)), reliefs[n], behind[n])
+        shown[n] = view_of(views[n].intrinsics[0] / size, zero)
+    return torch.from_numpy(reliefs), torch.from_numpy(shown)
 
 
 def _colors(rgb: np.ndarray, rng: np.random.Generator, augmentation: SceneAugmentation) -> Tensor:

@@ -61,9 +61,20 @@ def test_a_cutter_cuts_colour_and_depth_of_one_window() -> None:
     rng = np.random.default_rng(0)
     color = rng.integers(0, 255, (90, 120, 3), dtype=np.uint8)
     depth = rng.uniform(0.5, 0.6, (90, 120)).astype(np.float32)
-    cutter, window = SceneCutter(32, relief=True), Window(25.5, 35.5, 32.0)
+    cutter, window = SceneCutter(32, ("rgb", "relief")), Window(25.5, 35.5, 32.0)
     given = cutter.cut(window, color, depth)
     np.testing.assert_array_equal(given["rgb"][0], color[20:52, 10:42])
     np.testing.assert_array_equal(given["relief"][0], of(depth[20:52, 10:42]))
     assert given["relief"].any() and not cutter.cut(window, color)["relief"].any(), "nothing is left of the last cut"
-    assert set(SceneCutter(32).cut(window, color, depth)) == {"rgb"}
+    assert set(given) == {"rgb", "relief"} and set(SceneCutter(32).cut(window, color, depth)) == {"rgb"}
+
+
+def test_how_large_things_are_is_told_with_it() -> None:
+    depth = np.full((90, 120), 0.5, dtype=np.float32)
+    color = np.zeros((90, 120, 3), dtype=np.uint8)
+    cutter, window = SceneCutter(32, ("rgb", "relief", "view")), Window(25.5, 35.5, 40.0)
+    given = cutter.cut(window, color, depth, focal=100.0)
+    # 0.1 m behind what is nearest.
+    np.testing.assert_allclose(given["view"], [[2.5, 0.6]], rtol=1e-6)
+    assert not cutter.cut(window, color, None, focal=100.0)["view"].any()
+    assert not cutter.cut(window, color, np.zeros_like(depth), focal=100.0)["view"].any()

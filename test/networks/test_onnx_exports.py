@@ -25,7 +25,7 @@ from hand_pose_ros.networks.onnx_rounding import rounding_twin  # noqa: E402
 # Metres, or parts of one; pixels where the name says so. 1 px of a crop is some 2 mm on the hand.
 FLOAT32 = 1e-4
 # These networks are untrained and hang on hairs, where neighbours are chosen above all; a trained one is asked below.
-UNTRAINED, FLOAT16 = 5e-3, 1e-3
+UNTRAINED, FLOAT16 = 6e-3, 1e-3
 PIXELS = {"uv", "uv_std", "keypoint_uv"}
 # Numbers without a unit, and slots that change places.
 LOOSE = {"keypoint_uv", "keypoint_score", "identity", "attention", "camera", "shape", "pose"}

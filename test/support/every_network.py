@@ -26,7 +26,7 @@ from hand_pose_ros.networks.keypoint_transformer.config import PRESETS as TRANSF
 _EIGHT: Final = (8, 8, 8, 8)
 _ONE: Final = (1, 1, 1, 1)
 _ROBOT: Final = {"presence": True, "relative_depth": True}
-_OURS: Final = {"maps": True, "order": "place", "delta": True, "depth": True, "closer": True}
+_OURS: Final = {"maps": True, "order": "place", "delta": True, "depth": True, "closer": True, "depth_look": True}
 
 
 class Exported(NamedTuple):

@@ -253,7 +253,8 @@ def test_the_file_says_what_the_network_says(folders: tuple[Path, Path], tmp_pat
     network = trained(run_handformer2t(options(folders), settings(tmp_path / "run")))
     path = tmp_path / "hands.onnx"
     export_handformer2t(network, path, {"wrist_depth_std": "0.03"}, 2.0)
-    infer, size = infer_of(network)
+    infer, size, taken = infer_of(network)
+    assert taken == ("rgb",)
     crop = np.random.default_rng(0).integers(0, 255, (1, size, size, 3), dtype=np.uint8)
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     outputs = dict(zip([item.name for item in session.get_outputs()], session.run(None, {"rgb": crop}), strict=True))

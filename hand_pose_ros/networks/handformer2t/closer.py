@@ -49,6 +49,12 @@ class Windows(NamedTuple):
     middle: Tensor
     side: Tensor
 
+    @classmethod
+    def of(cls, upright: Tensor, middle: Tensor, side: Tensor, mirrored: Tensor) -> Windows:
+        """About `middle`, turned by `upright` (`upright_turn`), mirrored where `mirrored` (B, K) or (1, K) is -1."""
+        flip = torch.stack((mirrored, torch.ones_like(mirrored)), dim=-1)
+        return cls(upright.transpose(2, 3) * (side[..., None] * flip)[..., None, :], middle, side)
+
     def to_crop(self, places: Tensor) -> Tensor:
         """(B, K, J, 2) of the windows in the crop."""
         return places @ self.matrix.transpose(2, 3) + self.middle[:, :, None]
@@ -65,18 +71,20 @@ def windows_of(poses: Tensor, mirrored: Tensor) -> Windows:
         poses: (B, K, 21, 2 or 3) x, y of the crop from -0.5 to 0.5.
         mirrored: (B, K) or (1, K), -1 where the picture is mirrored, as for left hands, else 1.
     """
+    upright = upright_turn(poses)
+    turned = poses[..., :2] @ upright.transpose(2, 3)
+    low, high = turned.amin(dim=2), turned.amax(dim=2)
+    side = (MARGIN * (high - low).amax(dim=-1)).clamp(min=_SMALLEST)
+    middle = (upright.transpose(2, 3) @ ((low + high) / 2)[..., None])[..., 0]
+    return Windows.of(upright, middle, side, mirrored)
+
+
+def upright_turn(poses: Tensor) -> Tensor:
+    """The turns (B, K, 2, 2) of the picture after which the palms of hands (B, K, 21, 2 or 3) point up, (0, -1)."""
     places = poses[..., :2]
     along = places[:, :, list(MCPS)].mean(dim=2) - places[:, :, WRIST] + places.new_tensor(_UP)
     x, y = (along / along.square().sum(dim=-1, keepdim=True).sqrt()).unbind(dim=-1)
-    # Takes the hand's direction to "up", (0, -1).
-    upright = torch.stack((torch.stack((-y, x), dim=-1), torch.stack((-x, -y), dim=-1)), dim=-2)
-    turned = places @ upright.transpose(2, 3)
-    low, high = turned.amin(dim=2), turned.amax(dim=2)
-    side = (MARGIN * (high - low).amax(dim=-1)).clamp(min=_SMALLEST)
-    back = upright.transpose(2, 3)
-    middle = (back @ ((low + high) / 2)[..., None])[..., 0]
-    flip = torch.stack((mirrored, torch.ones_like(mirrored)), dim=-1)
-    return Windows(back * (side[..., None] * flip)[..., None, :], middle, side)
+    return torch.stack((torch.stack((-y, x), dim=-1), torch.stack((-x, -y), dim=-1)), dim=-2)
 
 
 def look_through(image: Tensor, windows: Windows, joints: Tensor, size: int) -> Tensor:
@@ -117,10 +125,8 @@ def relief_at(image: Tensor, joints: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def wrist_gap(image: Tensor, poses: Tensor) -> tuple[Tensor, Tensor]:
-    """How much farther the second hand's wrist is than the first's, over 0.4 m, by the depth image.
-
-    Each joint's reading less its depth behind the wrist is where the wrist is; the skin's thickness is the same for
-    both hands. Joints behind something else say otherwise and count little (weights of Cauchy's kind).
+    """How much farther the second hand's wrist is than the first's, over 0.4 m, by the depth image. The skin's
+    thickness is the same for both hands.
 
     Args:
         image: (B, 5, S, S), colours and relief.
@@ -128,6 +134,23 @@ def wrist_gap(image: Tensor, poses: Tensor) -> tuple[Tensor, Tensor]:
 
     Returns:
         (B,) and whether enough joints of both hands have readings (B,).
+    """
+    place, enough = wrist_places(image, poses)
+    return place[:, 1] - place[:, 0], enough[:, 0] & enough[:, 1]
+
+
+def wrist_places(image: Tensor, poses: Tensor) -> tuple[Tensor, Tensor]:
+    """How far the wrists' skin is behind the relief's zero, over 0.4 m, by the depth image.
+
+    Each joint's reading less its depth behind the wrist is where the wrist is. Joints behind something else say
+    otherwise and count little (weights of Cauchy's kind).
+
+    Args:
+        image: (B, 5, S, S), colours and relief.
+        poses: (B, K, 21, 3).
+
+    Returns:
+        (B, K) and whether enough joints have readings (B, K).
     """
     depth, there = relief_at(image, poses[..., :2])
     # What is cut off, is farther.
@@ -138,8 +161,7 @@ def wrist_gap(image: Tensor, poses: Tensor) -> tuple[Tensor, Tensor]:
         mean = (weight * wrists).sum(dim=-1, keepdim=True) / weight.sum(dim=-1, keepdim=True).clamp(min=1e-6)
         weight = known / (1 + ((wrists - mean) / _AGREEMENT).square())
     place = (weight * wrists).sum(dim=-1) / weight.sum(dim=-1).clamp(min=1e-6)
-    enough = known.sum(dim=-1) >= _FEWEST
-    return place[:, 1] - place[:, 0], enough[:, 0] & enough[:, 1]
+    return place, known.sum(dim=-1) >= _FEWEST
 
 
 class Look(NamedTuple):

@@ -121,6 +121,7 @@ class Handformer2TConfig:
             one); where there is none it is 0.
         closer: the last word has a closer look at each hand (ours, `closer.CloserLook`); the crop then is twice as
             large as `widths.crop`, at which it is seen whole. Needs `order="place"`, maps and a decoder.
+        depth_look: and one by depth alone (ours, `depth_look.DepthLook`). Needs `order="place"` and `depth`.
         seed: of the drawn indices; a checkpoint's indices take their place.
         widths: overrides the preset.
     """
@@ -143,6 +144,7 @@ class Handformer2TConfig:
     relative_depth: bool = False
     depth: bool = False
     closer: bool = False
+    depth_look: bool = False
     seed: int = 0
     widths: Widths | None = None
 
@@ -156,6 +158,8 @@ class Handformer2TConfig:
             raise ValueError('order="place" needs presence=True: one hand is told from two before it is dealt a side')
         if self.closer and (self.order != "place" or not self.maps or self.network_widths.decoder is None):
             raise ValueError('closer=True needs order="place", maps=True and widths with a decoder')
+        if self.depth_look and (self.order != "place" or not self.depth):
+            raise ValueError('depth_look=True needs order="place" and depth=True')
         if not 1 <= self.stages <= MAX_STAGES or self.layers < 1:
             raise ValueError(
                 f"expected stages of 1 to {MAX_STAGES} (the encoder's levels) and layers >= 1, got {self.stages} and "

@@ -9,7 +9,7 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from hand_pose_ros.geometry.relief import RELIEF_MAPS, RELIEF_MEANING
+from hand_pose_ros.geometry.relief import RELIEF_MAPS, RELIEF_MEANING, VIEW_MEANING, sloping
 from hand_pose_ros.networks.handformer2t.decode import Decoded, decode
 from hand_pose_ros.networks.handformer2t.model import Handformer2T
 from hand_pose_ros.networks.onnx_file import write_graph
@@ -37,15 +37,15 @@ class DeployedHandformer2T(nn.Module):
         self.network = network.eval()
         self.std_factor = std_factor
 
-    def forward(self, rgb: Tensor, relief: Tensor | None = None) -> tuple[Tensor, ...]:
-        """rgb (B, crop, crop, 3) uint8, relief (B, 2, crop, crop) -> the fields of `Decoded` that the network has, in
-        their order."""
-        return tuple(value for value in self.decoded(rgb, relief) if value is not None)
+    def forward(self, rgb: Tensor, relief: Tensor | None = None, view: Tensor | None = None) -> tuple[Tensor, ...]:
+        """rgb (B, crop, crop, 3) uint8, relief (B, 2, crop, crop), view (B, 2) -> the fields of `Decoded` that the
+        network has, in their order."""
+        return tuple(value for value in self.decoded(rgb, relief, view) if value is not None)
 
-    def decoded(self, rgb: Tensor, relief: Tensor | None = None) -> Decoded:
+    def decoded(self, rgb: Tensor, relief: Tensor | None = None, view: Tensor | None = None) -> Decoded:
         """The same by name."""
         image = rgb.to(torch.float32).permute(0, 3, 1, 2) / 255
-        return decode(self.network(image, relief), self.network.config.picture, self.std_factor)
+        return decode(self.network(image, relief, view), self.network.config.picture, self.std_factor)
 
 
 def output_names(network: Handformer2T) -> tuple[str, ...]:
@@ -64,7 +64,9 @@ def example_inputs(network: Handformer2T) -> dict[str, Tensor]:
     generator = torch.Generator().manual_seed(0)
     given = {"rgb": torch.randint(0, 255, (1, side, side, 3), dtype=torch.uint8, generator=generator)}
     if network.config.depth:
-        given["relief"] = torch.rand((1, RELIEF_MAPS, side, side), generator=generator)
+        given["relief"] = torch.from_numpy(sloping(side))[None]
+    if network.config.depth_look:
+        given["view"] = torch.tensor([[1.0, 0.6]])
     return given
 
 
@@ -103,5 +105,6 @@ def _description(network: Handformer2T, names: tuple[str, ...], std_factor: floa
         "joint_order": "canonical: wrist, then thumb, index, middle, ring, little, each base to tip",
         "input.rgb": f"(1,{side},{side},3) uint8 RGB crop of the hands",
         **({"input.relief": f"(1,{RELIEF_MAPS},{side},{side}) float32 {RELIEF_MEANING}"} if config.depth else {}),
+        **({"input.view": f"(1,2) float32 {VIEW_MEANING}"} if config.depth_look else {}),
         **{f"output.{name}": _MEANING[name] for name in names},
     }

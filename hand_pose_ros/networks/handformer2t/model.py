@@ -14,6 +14,7 @@ from hand_pose_ros.networks.backbones.resnet import ResNetEncoder
 from hand_pose_ros.networks.handformer2t.closer import CloserLook, wrist_gap
 from hand_pose_ros.networks.handformer2t.config import HANDS, PATCH, SCALE_FLOOR, Handformer2TConfig
 from hand_pose_ros.networks.handformer2t.decode import side_evidence
+from hand_pose_ros.networks.handformer2t.depth_look import DepthLook
 from hand_pose_ros.networks.handformer2t.features import LevelFeatures, RandomChannels, keypoint_patches
 from hand_pose_ros.networks.handformer2t.layers import Attention, TokenLinear, TokenMLP
 from hand_pose_ros.networks.handformer2t.maps import DECODED_STRIDE, STRIDE, MapPose, MapPrediction, turn
@@ -199,23 +200,27 @@ class Handformer2T(nn.Module):
         pair = HANDS * config.channels
         self.relative_depth = TokenMLP(1, pair, config.channels, 1) if config.relative_depth else None
         self.closer = CloserLook(config) if config.closer else None
+        self.depth_look = DepthLook() if config.depth_look else None
         self.register_buffer("mean", torch.tensor(MEAN)[:, None, None], persistent=False)
         self.register_buffer("deviation", torch.tensor(DEVIATION)[:, None, None], persistent=False)
 
-    def forward(self, image: Tensor, relief: Tensor | None = None) -> Handformer2TOutput:
+    def forward(self, image: Tensor, relief: Tensor | None = None, view: Tensor | None = None) -> Handformer2TOutput:
         """Both hands of a batch of crops.
 
         Args:
             image: (B, 3, S, S) RGB in 0..1; S is `config.picture`, 256 as published.
             relief: (B, 2, S, S) of `geometry.relief`; read with `config.depth`, None: no depth is known.
+            view: (B, 2) of `geometry.relief.view_of`; read with `config.depth_look`, None: no depth is known.
 
         Raises:
             ValueError: the image has another size: the drawn elements would be others.
         """
         seen = self.seen(image, relief)
         output = self.read(self._levels(seen))
-        # The closer look learns by itself, through windows about the truth: what comes before it need not wait for it.
-        return output if self.closer is None or self.training else self._look_closer(self.closer, seen, output)
+        # Closer looks learn by themselves, through windows about the truth: what comes before them need not wait.
+        if self.training or (self.closer is None and self.depth_look is None):
+            return output
+        return self._look_again(seen, output, view)
 
     def seen(self, image: Tensor, relief: Tensor | None = None) -> Tensor:
         """What the encoder reads, (B, C, S, S). Raises `ValueError`, see `forward`."""
@@ -265,22 +270,31 @@ class Handformer2T(nn.Module):
             map_palms=None if maps is None else maps.palms,
         )
 
-    def _look_closer(self, closer: CloserLook, seen: Tensor, output: Handformer2TOutput) -> Handformer2TOutput:
-        """One stage more. Which of two looks counts, is told by both hands together, as `decode.by_side` deals them.
-        Where there is depth, it tells how the wrists lie behind each other."""
-        poses, scales, sides = closer(seen, output.poses[-1].detach())
+    def _look_again(self, seen: Tensor, output: Handformer2TOutput, view: Tensor | None) -> Handformer2TOutput:
+        """One stage more: closer looks at each hand as a right and as a left one, where there is depth, by that too.
+        Which of the two counts, is told by both hands together, as `decode.by_side` deals them."""
+        before, scale = output.poses[-1].detach(), output.scales[-1]
+        poses, scales = torch.stack((before, before), dim=2), torch.stack((scale, scale), dim=2)
+        sides, deep = cast(Tensor, output.side_logits), None
+        if self.closer is not None:
+            poses, scales, sides = self.closer(seen, before)
+        if self.depth_look is not None:
+            deep = self.depth_look(seen, seen.new_zeros(seen.shape[0], 2) if view is None else view, poses)
+            poses, scales = deep.blended(poses, scales)
+            sides = sides + deep.known * deep.sides
         first_right = side_evidence(torch.sigmoid(cast(Tensor, output.presence_logits)), sides) >= 0
         right = torch.cat((first_right, ~first_right), dim=1)
         pose = torch.where(right[..., None, None], poses[:, :, 0], poses[:, :, 1])
-        scale = torch.where(right[..., None], scales[:, :, 0], scales[:, :, 1])
         relative = output.relative_depth
         if relative is not None and self.config.depth:
-            measured, known = wrist_gap(seen, pose)
-            relative = torch.where(known, measured, relative)
+            relative = _told_by_depth(seen, pose, relative)
+        if relative is not None and deep is not None:
+            wrists = torch.where(right, deep.wrists[..., 0], deep.wrists[..., 1])
+            relative = torch.where(deep.known.all(dim=1), wrists[:, 1] - wrists[:, 0], relative)
         return output._replace(
             relative_depth=relative,
             poses=torch.cat((output.poses, pose[None])),
-            scales=torch.cat((output.scales, scale[None])),
+            scales=torch.cat((output.scales, torch.where(right[..., None], scales[:, :, 0], scales[:, :, 1])[None])),
             side_logits=sides,
         )
 
@@ -297,6 +311,12 @@ class Handformer2T(nn.Module):
         # While it is exported sizes are tensors, and the example's are right.
         if not torch.onnx.is_in_onnx_export() and tuple(image.shape[1:]) != (3, side, side):
             raise ValueError(f"image: expected (B, 3, {side}, {side}), got {tuple(image.shape)}; crop it to that size")
+
+
+def _told_by_depth(seen: Tensor, pose: Tensor, relative: Tensor) -> Tensor:
+    """Relative depth (B,) as the depth image says, where it has readings of both hands."""
+    measured, known = wrist_gap(seen, pose)
+    return torch.where(known, measured, relative)
 
 
 def _map_pose(config: Handformer2TConfig) -> MapPose:

@@ -28,7 +28,9 @@ class Votes(NamedTuple):
 
 def foreground(depth_small: Tensor) -> Tensor:
     """(B, 1, S, S) normalised depth -> (B, 1, P) 1 where there is a reading."""
-    return (depth_small < BACKGROUND).flatten(2).to(depth_small.dtype)
+    # Not flattened: where shapes are not known beforehand, as after GridSample, graphs would work them out.
+    known = (depth_small < BACKGROUND).to(depth_small.dtype)
+    return known.reshape(known.shape[0], 1, known.shape[2] * known.shape[3])
 
 
 def read_out(maps: Tensor, depth_small: Tensor, grid: Tensor, mask_depth: bool = True) -> Votes:
@@ -41,13 +43,16 @@ def read_out(maps: Tensor, depth_small: Tensor, grid: Tensor, mask_depth: bool =
     pixels = size * size
     mask = foreground(depth_small)
     # Split, not sliced: the gradient of a slice is a whole map of zeros about it.
-    vectors, closeness, logits = torch.split(maps.flatten(2), [3 * NUM_JOINTS, NUM_JOINTS, NUM_JOINTS], dim=1)
+    flat = maps.reshape(batch, maps.shape[1], pixels)
+    vectors, closeness, logits = torch.split(flat, [3 * NUM_JOINTS, NUM_JOINTS, NUM_JOINTS], dim=1)
     vectors = vectors.reshape(batch, NUM_JOINTS, 3, pixels)
     reach = KERNEL * (1 - closeness * mask)
     logits = logits * mask - 1e8 * (1 - mask)
     weights = torch.softmax(logits, dim=2)
-    depth = depth_small.flatten(2) * mask if mask_depth else depth_small.flatten(2)
-    origin = torch.cat((grid.t()[None].expand(batch, 2, pixels), depth), dim=1)
+    depth = depth_small.reshape(batch, 1, pixels)
+    depth = depth * mask if mask_depth else depth
+    # Added to zeros, not expanded, for the same reason.
+    origin = torch.cat((grid.t()[None] + 0.0 * depth, depth), dim=1)
     votes = vectors * (reach * mask)[:, :, None] + origin[:, None]
     joints = (votes @ weights[..., None])[..., 0]
     with torch.no_grad():

@@ -20,7 +20,8 @@ def front_surface(depth: Tensor) -> Tensor:
     Each 4x4 cell gives the mean of its front layer: holes do not count, noise averages, and a flying pixel between
     a finger and what lies behind is never nearer than the finger.
     """
-    cells = depth.reshape(depth.shape[0], MAP_SIZE, CELL, MAP_SIZE, CELL).transpose(2, 3).flatten(3)
+    cells = depth.reshape(depth.shape[0], MAP_SIZE, CELL, MAP_SIZE, CELL).transpose(2, 3)
+    cells = cells.reshape(depth.shape[0], MAP_SIZE, MAP_SIZE, CELL * CELL)
     front = (cells < BACKGROUND) & (cells <= cells.amin(dim=3, keepdim=True) + FRONT_LAYER)
     weights = front.to(depth.dtype)
     count = weights.sum(dim=3)

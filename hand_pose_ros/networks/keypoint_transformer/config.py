@@ -181,6 +181,9 @@ class KeypointTransformerConfig:
             one); where there is none it is 0.
         placed: maps of the joints of either hand, hands ordered by place (`placed`; ours), tell the tokens which joint
             is seen, and the queries where it is expected. Needs `representation` "3d" and a residual decoder.
+        depth_look: the last word has a look at each hand by depth alone (ours, Handformer2T's
+            `depth_look.DepthLook`); places and depths then are the result, not joints in space. Needs `depth` and
+            `placed`.
         widths: overrides the preset.
     """
 
@@ -199,6 +202,7 @@ class KeypointTransformerConfig:
     joint_radius: float = JOINT_RADIUS
     depth: bool = False
     placed: bool = False
+    depth_look: bool = False
 
     def __post_init__(self) -> None:
         if (self.size, self.decoder) not in PRESETS:
@@ -220,6 +224,8 @@ class KeypointTransformerConfig:
             raise ValueError("left_object needs objects=True: it is a head of the object")
         if self.variant == "authors" and (self.depth or self.placed):
             raise ValueError("depth and placed are ours; the variant 'authors' has neither")
+        if self.depth_look and not (self.depth and self.placed):
+            raise ValueError("depth_look needs depth and placed")
         if self.placed and (self.representation != "3d" or not self.network_widths.residual):
             raise ValueError("placed needs representation '3d' and a residual decoder, as size 'lite' has it")
 

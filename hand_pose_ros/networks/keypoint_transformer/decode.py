@@ -44,6 +44,7 @@ class Decoded(NamedTuple):
         attention: (B, Q, K) of the queries to the keypoints.
         object_rotation: (B, 3, 3) object to camera. object_translation: (B, 3) metres from the right wrist.
         object_presence: (B,) 0..1.
+        wrist_depth: (B,) metres, how much farther the left wrist is than the right (with `depth_look` only).
     """
 
     joints: Tensor | None
@@ -61,6 +62,7 @@ class Decoded(NamedTuple):
     object_rotation: Tensor | None
     object_translation: Tensor | None
     object_presence: Tensor | None
+    wrist_depth: Tensor | None = None
 
     def placed(self, joints: Tensor) -> Decoded:
         """With these joints (B, 2, 21, 3) metres from the wrist, and what follows from them."""

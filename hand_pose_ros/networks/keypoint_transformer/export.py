@@ -9,9 +9,10 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from hand_pose_ros.geometry.relief import RELIEF_MAPS, RELIEF_MEANING
+from hand_pose_ros.geometry.relief import RELIEF_MAPS, RELIEF_MEANING, VIEW_MEANING, sloping
 from hand_pose_ros.networks.keypoint_transformer.config import CROP_SIZE
 from hand_pose_ros.networks.keypoint_transformer.decode import Decoded, decode
+from hand_pose_ros.networks.keypoint_transformer.looking import look_again
 from hand_pose_ros.networks.keypoint_transformer.model import KeypointTransformer
 from hand_pose_ros.networks.keypoint_transformer.peaks import graph_keypoints
 from hand_pose_ros.networks.onnx_file import write_graph
@@ -33,6 +34,7 @@ _MEANING: Final[Mapping[str, str]] = {
     "object_rotation": "(1,3,3) float32, object to camera axes",
     "object_translation": "(1,3) float32 metres, right wrist to object",
     "object_presence": "(1,) float32 0..1",
+    "wrist_depth": "(1,) float32 metres, how much farther the left wrist is than the right",
 }
 
 
@@ -54,17 +56,21 @@ class DeployedKeypointTransformer(nn.Module):
         self.network = network.eval()
         self.hand_layers = nn.ModuleList(hand_layers) if hand_layers is not None else None
 
-    def forward(self, rgb: Tensor, relief: Tensor | None = None) -> tuple[Tensor, ...]:
-        """rgb (B, crop, crop, 3) uint8, relief (B, 2, crop, crop) -> the fields of `Decoded` that the network has, in
-        their order."""
-        return tuple(value for value in self.decoded(rgb, relief) if value is not None)
+    def forward(self, rgb: Tensor, relief: Tensor | None = None, view: Tensor | None = None) -> tuple[Tensor, ...]:
+        """rgb (B, crop, crop, 3) uint8, relief (B, 2, crop, crop), view (B, 2) -> the fields of `Decoded` that the
+        network has, in their order."""
+        return tuple(value for value in self.decoded(rgb, relief, view) if value is not None)
 
-    def decoded(self, rgb: Tensor, relief: Tensor | None = None) -> Decoded:
+    def decoded(self, rgb: Tensor, relief: Tensor | None = None, view: Tensor | None = None) -> Decoded:
         """The same by name."""
-        config = self.network.config
-        seen = self.network.see(rgb.to(torch.float32).permute(0, 3, 1, 2) / 255, relief)
+        config, look = self.network.config, self.network.depth_look
+        image = rgb.to(torch.float32).permute(0, 3, 1, 2) / 255
+        seen = self.network.see(image, relief)
         keypoints = graph_keypoints(seen.maps, config.hand_slots, config.object_slots, config.peaks)
-        result = decode(self.network.understand(seen, keypoints), config.variant == "authors")
+        output = self.network.understand(seen, keypoints)
+        result = decode(output, config.variant == "authors")
+        if look is not None and relief is not None and view is not None:
+            return look_again(look, output, result, image, relief, view)
         return result if self.hand_layers is None else self._posed(result)
 
     def _posed(self, result: Decoded) -> Decoded:
@@ -97,7 +103,9 @@ def example_inputs(network: KeypointTransformer) -> dict[str, Tensor]:
     side = network.config.crop
     given = {"rgb": example_input(side)}
     if network.config.depth:
-        given["relief"] = torch.rand((1, RELIEF_MAPS, side, side), generator=torch.Generator().manual_seed(0))
+        given["relief"] = torch.from_numpy(sloping(side))[None]
+    if network.config.depth_look:
+        given["view"] = torch.tensor([[1.0, 0.6]])
     return given
 
 
@@ -140,5 +148,6 @@ def _description(network: KeypointTransformer, names: tuple[str, ...]) -> dict[s
         "joint_order": "canonical: wrist, then thumb, index, middle, ring, little, each base to tip",
         "input.rgb": f"(1,{side},{side},3) uint8 RGB crop of the hands and the object",
         **({"input.relief": f"(1,{RELIEF_MAPS},{side},{side}) float32 {RELIEF_MEANING}"} if config.depth else {}),
+        **({"input.view": f"(1,2) float32 {VIEW_MEANING}"} if config.depth_look else {}),
         **{f"output.{name}": _MEANING[name] for name in names},
     }

@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from hand_pose_ros.networks.backbones.pictures import picture_channels, with_relief
 from hand_pose_ros.networks.backbones.resnet import ResNetEncoder
+from hand_pose_ros.networks.handformer2t.depth_look import DepthLook
 from hand_pose_ros.networks.handformer2t.maps import MapPrediction
 from hand_pose_ros.networks.keypoint_transformer.attention import CrossAttention, SelfAttention
 from hand_pose_ros.networks.keypoint_transformer.config import MAP_RANGE, KeypointTransformerConfig
@@ -78,6 +79,7 @@ class KeypointTransformer(nn.Module):
         self.queries = nn.Embedding(self.layout.count, widths.channels)
         self.cross_attention = CrossAttention(config.cross_layers, *shared)
         self.heads = PoseHeads(config, self.layout)
+        self.depth_look = DepthLook() if config.depth_look else None
         self.hand_type = MLP((widths.backbone[3], 512, 2)) if self.authors else None
         self.register_buffer("query_blocked", self.layout.blocked[None], persistent=False)
         _initialise(self)

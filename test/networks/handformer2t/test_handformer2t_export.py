@@ -39,6 +39,16 @@ CASES = {
         **ROBOT,
         widths=replace(TINY_WIDTHS, decoder=(16,) * 3),
     ),
+    "depth, a closer look and one by depth": tiny(
+        maps=True,
+        order="place",
+        delta=True,
+        depth=True,
+        closer=True,
+        depth_look=True,
+        **ROBOT,
+        widths=replace(TINY_WIDTHS, decoder=(16,) * 3),
+    ),
     "no patches": tiny(keypoint_features=False, presence=True),
 }
 
@@ -68,7 +78,7 @@ def test_graph(exported: tuple[Handformer2T, Path]) -> None:
     assert not set(operators) & REFUSED
     config = network.config
     # A closer look's windows, and the depths at the joints before and after.
-    closer = 3 if config.closer else 0
+    closer = (3 if config.closer else 0) + (2 if config.depth_look else 0)
     assert operators.count("GridSample") == (config.stages - 1 if config.keypoint_features else 0) + closer
     # Flows are the only users of these.
     assert not {"LeakyRelu", "Tanh", "Exp"} & set(operators)
@@ -95,6 +105,8 @@ def test_runtime_agrees(exported: tuple[Handformer2T, Path]) -> None:
         given = {"rgb": generator.integers(0, 255, (1, side, side, 3)).astype(np.uint8)}
         if network.config.depth:
             given["relief"] = generator.uniform(-2, 2, (1, 2, side, side)).astype(np.float32)
+        if network.config.depth_look:
+            given["view"] = np.float32([[1.1, 0.5]])
         with torch.no_grad():
             expected = deployed(*(torch.from_numpy(value) for value in given.values()))
         for name, want, got in zip(names, expected, session.run(None, given), strict=True):

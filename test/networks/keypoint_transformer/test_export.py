@@ -38,6 +38,15 @@ CASES = {
     "placed with depth and object": KeypointTransformerConfig(
         crop=96, objects=True, self_layers=1, depth=True, placed=True, peaks=PeakSettings(radius=2, rounds=2)
     ),
+    "placed with a look by depth": KeypointTransformerConfig(
+        crop=96,
+        objects=True,
+        self_layers=1,
+        depth=True,
+        placed=True,
+        depth_look=True,
+        peaks=PeakSettings(radius=2, rounds=2),
+    ),
     "authors with object": KeypointTransformerConfig(
         size="r18", variant="authors", objects=True, left_object=True, self_layers=1, peaks=QUICK
     ),
@@ -108,11 +117,15 @@ def test_runtime_agrees(exported: tuple[Any, Path]) -> None:
     given = {"rgb": np.zeros((1, side, side, 3), np.uint8)}
     if deployed.network.config.depth:
         given["relief"] = np.zeros((1, 2, side, side), np.float32)
+    if deployed.network.config.depth_look:
+        given["view"] = np.zeros((1, 2), np.float32)
     assert [put.name for put in session.get_inputs()] == list(given) and "input.rgb" in metadata
     for _ in range(2):
         shown = {"rgb": generator.integers(0, 255, (1, side, side, 3)).astype(np.uint8)}
         if "relief" in given:
             shown["relief"] = generator.uniform(-1, 1, (1, 2, side, side)).astype(np.float32)
+        if "view" in given:
+            shown["view"] = np.float32([[1.1, 0.5]])
         with torch.no_grad():
             expected = deployed(*(torch.from_numpy(value) for value in shown.values()))
         got = dict(zip(names, session.run(None, shown), strict=True))
