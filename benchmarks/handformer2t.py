@@ -78,9 +78,9 @@ def runs(config: Handformer2TConfig, path: Path) -> dict[str, Callable[[], objec
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     examples = example_inputs(network)
     given = {name: value.numpy() for name, value in examples.items()}
-    image, relief = torch.rand(1, 3, config.picture, config.picture), examples.get("relief")
+    image, depth = torch.rand(1, 3, config.picture, config.picture), (examples.get("relief"), examples.get("view"))
     return {
-        "torch": lambda: torch.inference_mode()(network)(image, relief),
+        "torch": lambda: torch.inference_mode()(network)(image, *depth),
         "onnxruntime": lambda: session.run(None, given),
     }
 

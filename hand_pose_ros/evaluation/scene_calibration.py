@@ -27,16 +27,20 @@ class Deviations:
     Attributes:
         uv: pixels of the crop, of places without a keypoint. depth: metres. hand_translation: metres.
         presence_level: 0..1.
+        wrist_depth: metres, of how much farther the left wrist is; None where the network does not say it by itself.
     """
 
     uv: float
     depth: float
     hand_translation: float
     presence_level: float
+    wrist_depth: float | None = None
 
     def stated(self) -> dict[str, str]:
         """As the model file states them."""
+        told = {} if self.wrist_depth is None else {"wrist_depth_std": f"{self.wrist_depth:.4f}"}
         return {
+            **told,
             "uv_std": f"{self.uv:.2f}",
             "depth_std": f"{self.depth:.4f}",
             "hand_translation_std": f"{self.hand_translation:.4f}",
@@ -50,7 +54,7 @@ def measure_deviations(samples: Iterable[SceneSample], network: SceneNetwork) ->
     Raises:
         ValueError: no sample shows a hand.
     """
-    places, depths, translations, presences, truths = [], [], [], [], []
+    places, depths, translations, wrists, presences, truths = [], [], [], [], [], []
     for sample in samples:
         given = run_network(network, sample)
         outputs = {name: np.asarray(value, dtype=np.float64) for name, value in given.items()}
@@ -65,6 +69,7 @@ def measure_deviations(samples: Iterable[SceneSample], network: SceneNetwork) ->
             depths.append(outputs["depth"][0, k, 1:] - (true[1:, 2] - true[WRIST, 2]))
         if sample.hand_translation is not None and sample.present.all():
             translations.append(outputs["hand_translation"][0] - sample.hand_translation)
+            wrists.append(outputs.get("wrist_depth", np.empty(0)) - sample.hand_translation[2])
     if not places:
         raise ValueError("expected scenes with hands to measure on, found none")
     return Deviations(
@@ -72,6 +77,7 @@ def measure_deviations(samples: Iterable[SceneSample], network: SceneNetwork) ->
         _spread(np.concatenate(depths)),
         _spread(np.concatenate(translations)) if translations else 0.0,
         presence_level(np.concatenate(presences), np.concatenate(truths)),
+        _spread(np.concatenate(wrists)) if any(len(wrist) for wrist in wrists) else None,
     )
 
 

@@ -55,6 +55,14 @@ class Windows(NamedTuple):
         flip = torch.stack((mirrored, torch.ones_like(mirrored)), dim=-1)
         return cls(upright.transpose(2, 3) * (side[..., None] * flip)[..., None, :], middle, side)
 
+    def cells(self, size: int) -> Tensor:
+        """Where in the crop the middles of size x size pixels of the windows are: (B, K, size, size, 2)."""
+        axis = (torch.arange(size, device=self.side.device) + 0.5) / size - 0.5
+        # By rows and columns: no constant of all pixels in a graph.
+        along, down = self.matrix[..., 0], self.matrix[..., 1]
+        columns = axis[:, None] * along[:, :, None, None] + self.middle[:, :, None, None]
+        return columns + axis[:, None, None] * down[:, :, None, None]
+
     def to_crop(self, places: Tensor) -> Tensor:
         """(B, K, J, 2) of the windows in the crop."""
         return places @ self.matrix.transpose(2, 3) + self.middle[:, :, None]
@@ -97,10 +105,8 @@ def look_through(image: Tensor, windows: Windows, joints: Tensor, size: int) -> 
         size: of the windows in pixels.
     """
     batch, count = windows.side.shape
-    places = cell_centres(size).to(image)
-    grid = 2 * windows.to_crop(places[None, None])
     # One above the other: the picture itself is not repeated.
-    grid = grid.reshape(batch, count * size, size, 2)
+    grid = (2 * windows.cells(size)).reshape(batch, count * size, size, 2)
     seen = functional.grid_sample(image, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
     seen = seen.reshape(batch, -1, count, size, size).transpose(1, 2)
     if image.shape[1] == COLORS:
