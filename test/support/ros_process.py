@@ -10,16 +10,19 @@ from __future__ import annotations
 
 import sys
 import time
+from functools import partial
 from typing import Any
 
 import fake_pipeline
 import toy_recordings
 
 from hand_pose_ros.config import PipelineConfig
-from hand_pose_ros.ros import node, program
+from hand_pose_ros.ros import ending, node, program
 from hand_pose_ros.types import Frame, Scene
 
 FOR_EVER = 3600.0
+# Where nothing hangs, ending by force is wrong however busy the machine is.
+PATIENT_S = 30.0
 
 
 class Hanging(fake_pipeline.FakePipeline):
@@ -49,6 +52,8 @@ def main() -> None:
         return Hanging(config, where)
 
     node.Pipeline = build  # type: ignore[assignment, misc]
+    if where != "process":
+        program.leave_in_time = partial(ending.leave_in_time, grace_s=PATIENT_S)  # type: ignore[assignment]
     program.main()
 
 
