@@ -30,8 +30,10 @@ _SMALLEST: Final = 0.08
 # A hand that points at the camera still has a direction: up.
 _UP: Final = (0.0, -1e-4)
 _HIDDEN: Final = 64
-# Readings that differ by so much (over 0.4 m) count half; so often is the mean looked for anew; joints it needs.
+# Readings that are farther by so much (over 0.4 m) count half, and nearer ones by a third of it; so often is the mean
+# looked for anew; joints it needs.
 _AGREEMENT: Final = 0.02 / DEPTH_RANGE
+_NEARER: Final = 3.0
 _ROUNDS: Final = 4
 _FEWEST: Final = 5.0
 _PART: Final = 0.1
@@ -145,15 +147,17 @@ def wrist_gap(image: Tensor, poses: Tensor) -> tuple[Tensor, Tensor]:
     return place[:, 1] - place[:, 0], enough[:, 0] & enough[:, 1]
 
 
-def wrist_places(image: Tensor, poses: Tensor) -> tuple[Tensor, Tensor]:
+def wrist_places(image: Tensor, poses: Tensor, scales: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """How far the wrists' skin is behind the relief's zero, over 0.4 m, by the depth image.
 
     Each joint's reading less its depth behind the wrist is where the wrist is. Joints behind something else say
-    otherwise and count little (weights of Cauchy's kind).
+    otherwise and count little (weights of Cauchy's kind); what hides a hand is always nearer than it, so that nearer
+    readings are believed less.
 
     Args:
         image: (B, 5, S, S), colours and relief.
         poses: (B, K, 21, 3).
+        scales: (B, K, 21) how wrong the joints may be; None: all alike.
 
     Returns:
         (B, K) and whether enough joints have readings (B, K).
@@ -162,10 +166,12 @@ def wrist_places(image: Tensor, poses: Tensor) -> tuple[Tensor, Tensor]:
     # What is cut off, is farther.
     known = there * ((RELIEF_LIMIT - depth.abs()) / _PART).clamp(0.0, 1.0)
     wrists = depth * (RELIEF_UNIT / DEPTH_RANGE) - poses[..., 2]
-    weight = known
+    # Over the largest, so that none is huge.
+    sure = known if scales is None else known * (scales.amin(dim=-1, keepdim=True) / scales).square()
+    weight = sure
     for _ in range(_ROUNDS):
-        mean = (weight * wrists).sum(dim=-1, keepdim=True) / weight.sum(dim=-1, keepdim=True).clamp(min=1e-6)
-        weight = known / (1 + ((wrists - mean) / _AGREEMENT).square())
+        gap = wrists - (weight * wrists).sum(dim=-1, keepdim=True) / weight.sum(dim=-1, keepdim=True).clamp(min=1e-6)
+        weight = sure / (1 + (torch.maximum(gap, -_NEARER * gap) / _AGREEMENT).square())
     place = (weight * wrists).sum(dim=-1) / weight.sum(dim=-1).clamp(min=1e-6)
     return place, known.sum(dim=-1) >= _FEWEST
 

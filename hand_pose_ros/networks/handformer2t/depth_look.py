@@ -29,7 +29,7 @@ from hand_pose_ros.skeleton import NUM_JOINTS, WRIST
 CUBE: Final = 0.25
 SKIN: Final = 0.012
 # What scales of poses known without this look count, measured on validation scenes.
-OTHERWISE: Final = 1.5
+OTHERWISE: Final = 2.0
 # Metres; a hand is not nearer.
 _NEAREST: Final = 0.1
 # A reading may be a little less than where the relief is cut off.
@@ -75,7 +75,9 @@ class DepthVotes(NamedTuple):
     depth: Tensor
 
 
-def depth_windows(image: Tensor, view: Tensor, poses: Tensor, mirrored: Tensor) -> DepthWindows:
+def depth_windows(
+    image: Tensor, view: Tensor, poses: Tensor, mirrored: Tensor, scales: Tensor | None = None
+) -> DepthWindows:
     """Where the cubes of hands are.
 
     Args:
@@ -83,8 +85,9 @@ def depth_windows(image: Tensor, view: Tensor, poses: Tensor, mirrored: Tensor) 
         view: (B, 2) of `geometry.relief.view_of`.
         poses: (B, K, 21, 3) so far: x, y of the crop from -0.5 to 0.5, depth behind the wrist over 0.4 m.
         mirrored: (B, K) or (1, K), -1 where the picture is mirrored, as for left hands, else 1.
+        scales: (B, K, 21) of the poses; None: all joints are believed alike.
     """
-    wrists, enough = wrist_places(image, poses)
+    wrists, enough = wrist_places(image, poses, scales)
     middle = DEPTH_RANGE * (wrists + poses[..., 2].mean(dim=2)) + SKIN
     side = CUBE * view[:, :1] / (view[:, 1:] + middle).clamp(min=_NEAREST)
     # Without depth there is no size; such windows are not used, but must be windows.
@@ -159,17 +162,19 @@ class DepthLook(nn.Module):
         told = torch.cat((pooled.float(), there.mean(dim=1), pose), dim=1)
         return DepthVotes(votes.joints, _FLOOR + (1 - _FLOOR) * spread, self.judge(told)[:, 0], maps, small)
 
-    def forward(self, image: Tensor, view: Tensor, poses: Tensor) -> HandsByDepth:
+    def forward(self, image: Tensor, view: Tensor, poses: Tensor, scales: Tensor) -> HandsByDepth:
         """Both hands looked at as right and as left ones.
 
         Args:
             image: (B, 5, S, S), colours and relief.
             view: (B, 2) of `geometry.relief.view_of`.
             poses: (B, 2 hands, 2 sides, 21, 3) so far, as of a right and as of a left hand.
+            scales: (B, 2, 2, 21) of these.
         """
         batch, hands = image.shape[0], HANDS
         both = poses.reshape(batch, 2 * hands, NUM_JOINTS, 3)
-        cubes = depth_windows(image, view, both, poses.new_tensor(_SIDES * hands)[None])
+        sure = scales.reshape(batch, 2 * hands, NUM_JOINTS)
+        cubes = depth_windows(image, view, both, poses.new_tensor(_SIDES * hands)[None], sure)
         found = self.look(cube_depths(image, cubes))
         joints = found.joints.reshape(batch, 2 * hands, NUM_JOINTS, 3)
         spread = found.spread.reshape(batch, 2 * hands, NUM_JOINTS) * cubes.windows.side[..., None]

@@ -279,7 +279,7 @@ class Handformer2T(nn.Module):
         if self.closer is not None:
             poses, scales, sides = self.closer(seen, before)
         if self.depth_look is not None:
-            deep = self.depth_look(seen, seen.new_zeros(seen.shape[0], 2) if view is None else view, poses)
+            deep = self.depth_look(seen, seen.new_zeros(seen.shape[0], 2) if view is None else view, poses, scales)
             poses, scales = deep.blended(poses, scales)
             sides = sides + deep.known * deep.sides
         first_right = side_evidence(torch.sigmoid(cast(Tensor, output.presence_logits)), sides) >= 0

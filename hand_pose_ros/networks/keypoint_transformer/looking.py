@@ -34,8 +34,9 @@ def look_again(
     crop = image.shape[3]
     before = encode(result.uv, result.depth, crop)
     both = torch.stack((before, before), dim=2)
-    found = look(with_relief(image, relief), view, both)
-    blended, _ = found.blended(both, torch.full_like(both[..., 0], OWN_SCALE))
+    scales = torch.full_like(both[..., 0], OWN_SCALE)
+    found = look(with_relief(image, relief), view, both, scales)
+    blended, _ = found.blended(both, scales)
     found = found._replace(poses=blended)
     exchanged = _exchanged(output.side_logits, result.presence, found)
     result = _dealt(result, exchanged)

@@ -87,7 +87,7 @@ def look_at(image: torch.Tensor, view: torch.Tensor, poses: torch.Tensor) -> obj
     torch.manual_seed(3)
     look = DepthLook().eval()
     with torch.no_grad():
-        return look(image, view, torch.stack((poses, poses), dim=2))
+        return look(image, view, torch.stack((poses, poses), dim=2), torch.full((1, 2, 2, 21), 0.05))
 
 
 def test_a_left_hand_looks_like_the_right_one_in_the_mirror() -> None:
