@@ -168,12 +168,16 @@ def _handformer2t(args: argparse.Namespace) -> int:
             network = load("hand_pose_ros.training.depth_look").with_look(network, args.depth_look)
         infer, size, taken = deploy.infer_of(network)
         found = scene_shards.predict(infer, size, args.validation, taken=taken)
+        half, blind = len(found.present) // 2, None
+        if network.config.depth:
+            blind = scene_shards.predict(infer, size, args.validation, half, taken, shown=False)
     except (load("hand_pose_ros.training.errors").TrainingError, FileNotFoundError) as error:
         raise UsageError(str(error)) from error
-    half = len(found.present) // 2
     first, second = found.part(slice(0, half)), found.part(slice(half, None))
     factor = calibrating_factor(first.distances, first.deviations)
+    color = None if blind is None else calibrating_factor(blind.distances, blind.deviations)
     figures = scene_shards.card_figures(first, second, factor)
+    figures |= {} if color is None else {"deviation_factor_without_depth": f"{color:.3f}"}
     if args.save_weights is not None:
         training.save_weights(network, args.save_weights, args.half_weights)
     about = {
@@ -181,7 +185,7 @@ def _handformer2t(args: argparse.Namespace) -> int:
         **({"command": args.training} if args.training else {}),
         **figures,
     }
-    deploy.export_handformer2t(network, args.out, about, factor, args.batch, args.half_weights)
+    deploy.export_handformer2t(network, args.out, about, factor, args.batch, args.half_weights, color)
     print(facts("Validation", figures).text() + "\n")
     print(f"{args.out}: {args.out.stat().st_size / 1e6:.1f} MB; card: {args.out.with_suffix('.md')}")
     return 0

@@ -41,12 +41,14 @@ def export_handformer2t(
     std_factor: float,
     batch: int = 1,
     half_weights: bool = False,
+    color_factor: float | None = None,
 ) -> None:
-    """Write the model with the factor that calibrates its deviations, and its card; with a `batch` above 1 also a file
-    for as many crops in one run. `half_weights`: files of half the size (`store_weights_half`)."""
+    """Write the model with the factor that calibrates its deviations (and the one without depth), and its card; with a
+    `batch` above 1 also a file for as many crops in one run. `half_weights`: files of half the size
+    (`store_weights_half`)."""
     for size in sorted({1, batch}):
         file = batched_path(path, size)
-        export_onnx(network.cpu(), file, {"version": __version__, **about}, std_factor, size)
+        export_onnx(network.cpu(), file, {"version": __version__, **about}, std_factor, size, color_factor)
         if half_weights:
             store_weights_half(file)
     config = network.config

@@ -37,14 +37,14 @@ class Decoded(NamedTuple):
     wrist_depth: Tensor | None
 
 
-def decode(output: Handformer2TOutput, crop: int, std_factor: float = 1.0) -> Decoded:
+def decode(output: Handformer2TOutput, crop: int, std_factor: float | Tensor = 1.0) -> Decoded:
     """The last stage.
 
     Args:
         output: of the network.
         crop: side of the crop in pixels.
-        std_factor: of all standard deviations. 1 takes the scale u for a Laplace density's, without what the flow
-            added in training; a factor measured on validation data repairs that.
+        std_factor: of all standard deviations, one or (B, 1, 1). 1 takes the scale u for a Laplace density's, without
+            what the flow added in training; a factor measured on validation data repairs that.
     """
     pose, scale, presence, relative = by_side(output)
     std = std_factor * _LAPLACE_STD * scale

@@ -30,12 +30,14 @@ class DeployedHandformer2T(nn.Module):
     Args:
         network: trained; it is put into eval mode.
         std_factor: of the standard deviations, measured on validation data (see `decode`).
+        color_factor: in its place where the relief has no reading: a network is less sure of colour alone than it says;
+            None: the same.
     """
 
-    def __init__(self, network: Handformer2T, std_factor: float = 1.0) -> None:
+    def __init__(self, network: Handformer2T, std_factor: float = 1.0, color_factor: float | None = None) -> None:
         super().__init__()
         self.network = network.eval()
-        self.std_factor = std_factor
+        self.std_factor, self.color_factor = std_factor, color_factor
 
     def forward(self, rgb: Tensor, relief: Tensor | None = None, view: Tensor | None = None) -> tuple[Tensor, ...]:
         """rgb (B, crop, crop, 3) uint8, relief (B, 2, crop, crop), view (B, 2) -> the fields of `Decoded` that the
@@ -45,7 +47,14 @@ class DeployedHandformer2T(nn.Module):
     def decoded(self, rgb: Tensor, relief: Tensor | None = None, view: Tensor | None = None) -> Decoded:
         """The same by name."""
         image = rgb.to(torch.float32).permute(0, 3, 1, 2) / 255
-        return decode(self.network(image, relief, view), self.network.config.picture, self.std_factor)
+        return decode(self.network(image, relief, view), self.network.config.picture, self._factor(relief))
+
+    def _factor(self, relief: Tensor | None) -> float | Tensor:
+        """(B, 1, 1), or one for all."""
+        if self.color_factor is None or relief is None:
+            return self.std_factor
+        known = relief[:, 1:].amax(dim=(2, 3)) > 0
+        return torch.where(known, self.std_factor, self.color_factor)[..., None]
 
 
 def output_names(network: Handformer2T) -> tuple[str, ...]:
@@ -71,7 +80,12 @@ def example_inputs(network: Handformer2T) -> dict[str, Tensor]:
 
 
 def export_onnx(
-    network: Handformer2T, path: Path, metadata: Mapping[str, str], std_factor: float = 1.0, batch: int = 1
+    network: Handformer2T,
+    path: Path,
+    metadata: Mapping[str, str],
+    std_factor: float = 1.0,
+    batch: int = 1,
+    color_factor: float | None = None,
 ) -> Path:
     """Write the network (opset 17, static shapes) with its metadata.
 
@@ -80,7 +94,7 @@ def export_onnx(
         path: the .onnx file to write.
         metadata: strings for the file (name, version, training command, measured error ...). Added here: the
             inputs and outputs with units and the configuration.
-        std_factor: see `DeployedHandformer2T`.
+        std_factor, color_factor: see `DeployedHandformer2T`.
         batch: crops in one run.
 
     Raises:
@@ -88,7 +102,7 @@ def export_onnx(
     """
     names = output_names(network)
     about = {**_description(network, names, std_factor), **metadata}
-    deployed = DeployedHandformer2T(network, std_factor)
+    deployed = DeployedHandformer2T(network, std_factor, color_factor)
     return write_graph(deployed, path, example_inputs(network), names, about, batch)
 
 

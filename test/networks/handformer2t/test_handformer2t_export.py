@@ -18,7 +18,12 @@ from handformer2t_toys import TINY_WIDTHS, tiny  # noqa: E402
 
 from hand_pose_ros.networks.handformer2t import Handformer2T, Handformer2TConfig, Handformer2TOutput  # noqa: E402
 from hand_pose_ros.networks.handformer2t.decode import Decoded, decode, encode, metric_std  # noqa: E402
-from hand_pose_ros.networks.handformer2t.export import DeployedHandformer2T, export_onnx, output_names  # noqa: E402
+from hand_pose_ros.networks.handformer2t.export import (  # noqa: E402
+    DeployedHandformer2T,
+    example_inputs,
+    export_onnx,
+    output_names,
+)
 
 # Shapes that depend on data, control flow, and what makes shapes at run time.
 REFUSED = {"NonZero", "NonMaxSuppression", "If", "Loop", "Scan", "Unique", "Compress", "Shape", "Range"}
@@ -112,6 +117,19 @@ def test_runtime_agrees(exported: tuple[Handformer2T, Path]) -> None:
         for name, want, got in zip(names, expected, session.run(None, given), strict=True):
             assert got.shape == tuple(want.shape)
             assert np.abs(got - want.numpy()).max() / max(1.0, float(want.abs().max())) <= 1e-4, name
+
+
+def test_of_colour_alone_it_is_less_sure(tmp_path: Path) -> None:
+    network = _network(CASES["depth and a closer look"])
+    path = export_onnx(network, tmp_path / "a.onnx", {}, 2.0, color_factor=3.0)
+    session = onnxruntime.InferenceSession(str(path))
+    given = {name: value.numpy() for name, value in example_inputs(network).items()}
+    for factor in (2.0, 3.0):
+        told = dict(zip(output_names(network), session.run(None, given), strict=True))
+        plain = DeployedHandformer2T(network).decoded(*(torch.from_numpy(value) for value in given.values()))
+        np.testing.assert_allclose(told["uv_std"], factor * plain.uv_std.detach().numpy(), rtol=1e-3)
+        np.testing.assert_allclose(told["depth_std"], factor * plain.depth_std.detach().numpy(), rtol=1e-3)
+        given["relief"] = np.zeros_like(given["relief"])
 
 
 def test_lite_is_a_small_file(tmp_path: Path) -> None:
