@@ -18,7 +18,7 @@ def store_weights_half(path: Path) -> Path:
     """Rewrite an ONNX file so that the weights of convolutions and matrices are float16, each behind a Cast to float32.
 
     Engines fold the casts when they load the file, so that it runs as fast as before. The rounding (2^-11 of a weight)
-    is all that changes.
+    is all that changes; what lies between inputs and outputs gets short names (long ones make a thirtieth of a file).
 
     Raises:
         ImportError: the `onnx` package is missing.
@@ -44,9 +44,25 @@ def store_weights_half(path: Path) -> Path:
     nodes = [*casts, *model.graph.node]
     del model.graph.node[:]
     model.graph.node.extend(nodes)
+    _name_shortly(model.graph)
     onnx.checker.check_model(model)
     onnx.save(model, str(path))
     return path
+
+
+def _name_shortly(graph: onnx.GraphProto) -> None:
+    """Numbers for the values that nodes make, but for the outputs, and for the nodes."""
+    outputs = {item.name for item in graph.output}
+    made = [name for node in graph.node for name in node.output if name and name not in outputs]
+    short = {name: f"v{number}" for number, name in enumerate(made)}
+    for number, node in enumerate(graph.node):
+        node.name = f"{node.op_type}{number}"
+        for names in (node.input, node.output):
+            renamed = [short.get(name, name) for name in names]
+            del names[:]
+            names.extend(renamed)
+    for value in graph.value_info:
+        value.name = short.get(value.name, value.name)
 
 
 def _weights(graph: onnx.GraphProto) -> set[str]:

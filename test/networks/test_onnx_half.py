@@ -36,6 +36,7 @@ def test_half_the_bytes_and_nearly_the_same_numbers(tmp_path: Path) -> None:
     assert path.stat().st_size < 0.6 * size
     assert engine.metadata["model"] == "small"
     assert 0 < np.abs(got - exact).max() < 2e-3
+    assert all(len(name) < 10 for node in onnx.load(str(path)).graph.node for name in (node.name, *node.output))
     kinds = {item.name: item.data_type for item in onnx.load(str(path)).graph.initializer}
     assert {kind for name, kind in kinds.items() if name.endswith("weight.half")} == {onnx.TensorProto.FLOAT16}
     assert {kind for name, kind in kinds.items() if name.endswith("bias")} == {onnx.TensorProto.FLOAT}
