@@ -172,8 +172,13 @@ class DepthLookModule(AveragedModule):
 
 
 def shown_in(batch: SceneBatch, other_side: float) -> Shown:
-    """Cubes about the hands of a batch, laid about poses that are somewhat wrong; this part shows them mirrored."""
-    assert batch.relief is not None and batch.view is not None
+    """Cubes about the hands of a batch, laid about poses that are somewhat wrong; this part shows them mirrored.
+
+    Raises:
+        TrainingError: the scenes have no depth.
+    """
+    if batch.relief is None or batch.view is None:
+        raise TrainingError("depth_look: expected scenes with depth; `hand_pose synth scenes` makes them (depth.npy)")
     targets = targets_of(batch, CROP)
     whole = targets.joint_valid.bool().all(dim=-1)
     poses = torch.where(whole[..., None, None], targets.poses, 0.0)

@@ -98,6 +98,12 @@ def test_what_does_not_fit_is_refused(learnt: Path, folder: Path) -> None:
         trained(folder / "foreign.ckpt")
 
 
+def test_scenes_without_depth_are_refused() -> None:
+    crops = assembled(VALIDATION, CROP, True)(toy_scenes(4), np.random.default_rng(0))
+    with pytest.raises(TrainingError, match="depth"):
+        DepthLookModule(Schedule(steps=1)).loss(crops)
+
+
 def test_it_learns_a_few_scenes_by_heart(monkeypatch: pytest.MonkeyPatch) -> None:
     """In cubes that lie where the hands are."""
     monkeypatch.setattr(depth_look, "disturbed", lambda places: places)
