@@ -26,7 +26,10 @@ from hand_pose_ros.training.handformer2t_training import Handformer2TOptions, ne
 from hand_pose_ros.training.scene_sources import SceneData
 
 LITE: Final = Handformer2TConfig(presence=True, relative_depth=True)
-SHIPPED: Final = network_config(Handformer2TOptions(SceneData(()), crop=64, placed=True, depth=True, closer_only=True))
+_LOOKS: Final = {"stages": 2, "depth_look": True}
+SHIPPED: Final = network_config(
+    Handformer2TOptions(SceneData(()), crop=64, placed=True, depth=True, closer_only=True, network=_LOOKS)
+)
 # Millions of parameters as printed.
 TABLE_5: Final[Mapping[str, tuple[Handformer2TConfig, float]]] = {
     "r34, 128": (Handformer2TConfig(size="r34", token_size=128), 24.9),
