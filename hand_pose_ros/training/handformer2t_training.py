@@ -234,11 +234,19 @@ def _of_weights(path: Path) -> Handformer2T:
         raise TrainingError(f"{path}: expected weights of `hand_pose export handformer2t --save-weights`")
     closer = any(name.startswith(CLOSER) for name in weights)
     depth = weights[OF_HANDFORMER2T].shape[1] > COLORS
+    refiners = {name.split(".")[1] for name in weights if name.startswith("refiners.")}
+    chosen = {"stages": 1 + len(refiners), "depth_look": any(name.startswith("depth_look.") for name in weights)}
     for size, sides in itertools.product(PRESETS, range(2, _LARGEST_CROP // 32 + 1)):
         try:
             config = network_config(
                 Handformer2TOptions(
-                    SceneData(()), size=size, crop=32 * sides, placed=True, depth=depth, closer_only=closer
+                    SceneData(()),
+                    size=size,
+                    crop=32 * sides,
+                    placed=True,
+                    depth=depth,
+                    closer_only=closer,
+                    network=chosen,
                 )
             )
         except TrainingError:  # the size's features are not made for so large a crop

@@ -15,12 +15,14 @@ from hand_pose_ros.cli.main import main  # noqa: E402
 from hand_pose_ros.networks.handformer2t import Handformer2T, Handformer2TConfig  # noqa: E402
 from hand_pose_ros.networks.keypoint_fusion import KeypointFusion, KeypointFusionConfig  # noqa: E402
 from hand_pose_ros.networks.keypoint_transformer import KeypointTransformer, KeypointTransformerConfig  # noqa: E402
-from hand_pose_ros.training import depth_look  # noqa: E402
+from hand_pose_ros.training import checkpoints, depth_look  # noqa: E402
 from hand_pose_ros.training.depth_look import CROP, DepthLookModule, begin, trained, with_look  # noqa: E402
 from hand_pose_ros.training.errors import TrainingError  # noqa: E402
-from hand_pose_ros.training.handformer2t_training import assembled  # noqa: E402
+from hand_pose_ros.training.handformer2t_training import Handformer2TOptions, assembled, network_config  # noqa: E402
+from hand_pose_ros.training.handformer2t_training import trained as handformer2t_trained  # noqa: E402
 from hand_pose_ros.training.optimisation import Schedule  # noqa: E402
 from hand_pose_ros.training.scene_crops import VALIDATION  # noqa: E402
+from hand_pose_ros.training.scene_sources import SceneData  # noqa: E402
 from hand_pose_ros.training.shards import Batch  # noqa: E402
 
 PLACED = KeypointTransformerConfig(crop=64, depth=True, placed=True, self_layers=1)
@@ -88,6 +90,16 @@ def test_networks_of_two_hands_take_it(learnt: Path, kind: str) -> None:
     # And in place of one that they have.
     again = with_look(looking, learnt).state_dict()
     torch.testing.assert_close(again["depth_look.spread_bias"], weights["spread_bias"])
+
+
+def test_weights_alone_say_what_network_they_are_of(learnt: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    options = Handformer2TOptions(
+        SceneData(()), crop=64, placed=True, depth=True, closer_only=True, network={"stages": 2}
+    )
+    network = with_look(Handformer2T(network_config(options)), learnt)
+    checkpoints.save_weights(network, tmp_path / "hands.pt", half=True)
+    assert handformer2t_trained(tmp_path / "hands.pt").config == network.config
 
 
 def test_what_does_not_fit_is_refused(learnt: Path, folder: Path) -> None:
