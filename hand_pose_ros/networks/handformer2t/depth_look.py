@@ -1,9 +1,9 @@
 """A last look at each hand of a scene by its depth alone, with the eyes of Keypoint-Fusion (ours).
 
 Keypoint-Fusion sees a hand in a cube of 25 cm: always of the size that it has, whatever its distance, without what lies
-before and behind. Its depth branch has learnt from many times more hands than any network of two hands here. Where a
-depth image tells how far the hands are that such a network has found, they can be shown to that branch in the same way;
-it then learns the other hand too, which its own crops seldom hold. Without depth nothing changes.
+before and behind. Its depth branch has learnt hands so for longer than any network of two hands here. Where a depth
+image tells how far the hands are that such a network has found, they can be shown to that branch in the same way; it
+then learns the other hand too, which its own crops seldom hold. Without depth nothing changes.
 """
 
 from __future__ import annotations
