@@ -74,7 +74,8 @@ class SceneCutter:
         self._depth = np.zeros((size, size), dtype=np.float32) if "relief" in taken else None
         self._relief = np.zeros((1, RELIEF_MAPS, size, size), dtype=np.float32)
         self._view = np.zeros((1, 2), dtype=np.float32)
-        self._viewed = "view" in taken
+        made: dict[str, NDArray[Any]] = {"rgb": self._rgb, "relief": self._relief, "view": self._view}
+        self._given = {name: array for name, array in made.items() if name in taken}
 
     def cut(
         self, window: Window, color: ByteArray, depth: FloatArray | None = None, focal: float = 0.0
@@ -89,7 +90,7 @@ class SceneCutter:
         """
         window.cut(color, self._rgb[0])
         if self._depth is None:
-            return {"rgb": self._rgb}
+            return self._given
         zero = 0.0
         if depth is None:
             self._relief.fill(0.0)
@@ -99,10 +100,8 @@ class SceneCutter:
             warp = window.matrix(square[0])[:2]
             cv2.warpAffine(depth, warp, square, dst=self._depth, flags=cv2.INTER_NEAREST)
             zero = relief(self._depth, self._relief[0])
-        if not self._viewed:
-            return {"rgb": self._rgb, "relief": self._relief}
         self._view[0] = view_of(focal / window.side, zero)
-        return {"rgb": self._rgb, "relief": self._relief, "view": self._view}
+        return self._given
 
 
 def window_around(pixels: DoubleArray, margin: float = WINDOW_MARGIN) -> Window:

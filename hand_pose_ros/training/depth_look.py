@@ -28,12 +28,13 @@ from hand_pose_ros.training import checkpoints
 from hand_pose_ros.training.encoder_start import take_over
 from hand_pose_ros.training.errors import TrainingError
 from hand_pose_ros.training.fabric import share_of
-from hand_pose_ros.training.handformer2t_closer import disturbed
-from hand_pose_ros.training.handformer2t_module import back_projected, mean_of, targets_of
+from hand_pose_ros.training.handformer2t_closer import SIDES, disturbed, measured_hands, whole_hands
+from hand_pose_ros.training.handformer2t_losses import rle
+from hand_pose_ros.training.handformer2t_module import mean_of
 from hand_pose_ros.training.handformer2t_training import PLACED_PLAN, assembled
 from hand_pose_ros.training.length import steps_in_all
 from hand_pose_ros.training.losses import KeypointFusionLossConfig, smooth_l1, weighted_mean
-from hand_pose_ros.training.muon import MOMENTUM, Muon, hidden_convolutions
+from hand_pose_ros.training.muon import MOMENTUM, Muon, hidden_apart
 from hand_pose_ros.training.optimisation import AveragedModule, Measured, Schedule
 from hand_pose_ros.training.run import Data, RunSettings, train
 from hand_pose_ros.training.scene_crops import SceneBatch
@@ -49,7 +50,6 @@ _DECAY_PART: Final = 0.6
 # How wrong depths behind the wrist are, metres: of each joint, and of a hand's far end.
 _DEPTHS_WRONG: Final = 0.012
 _TILTED: Final = 0.02
-_SIDES: Final = (1.0, -1.0)
 # Cubes that show a hand as one of the other side, and weights of what Keypoint-Fusion has no loss of.
 _OTHER_SIDE: Final = 0.2
 _SIDE: Final = 0.03
@@ -108,12 +108,10 @@ class DepthLookModule(AveragedModule):
     def optimizer(self) -> torch.optim.Optimizer:
         """Muon for the convolutions of encoder and decoder, AdamW for what remains."""
         branch = cast(DepthLook, self.network).branch
-        hidden = hidden_convolutions([branch.encoder, branch.decoder])
-        taken = {id(weight) for weight in hidden}
-        rest = [weight for weight in self.network.parameters() if id(weight) not in taken]
+        hidden, rest = hidden_apart(self.network, [branch.encoder, branch.decoder])
         groups: list[dict[str, Any]] = [
             {"params": hidden, "weight_decay": self.schedule.weight_decay, "momentum": MOMENTUM},
-            {"params": rest, "weight_decay": 0.0},
+            {"params": [weight for _, weight in rest], "weight_decay": 0.0},
         ]
         return Muon(groups, self.schedule.learning_rate)
 
@@ -129,8 +127,9 @@ class DepthLookModule(AveragedModule):
             target = awr.target(truth, found.depth, network.grid)
         # What is shown as a hand of the other side teaches which side that is, nothing else.
         weight = right.float()
-        error = (found.joints.detach() - truth).abs() / 2
-        spread = (error.sum(dim=-1) / found.spread + 3 * found.spread.log()).mean(dim=-1)
+        # Halves: of the window's side.
+        every = torch.ones_like(found.spread)
+        spread = rle(found.joints.detach() / 2, found.spread, truth / 2, every, None, "laplace").mean(dim=-1)
         terms = {
             "pixel_depth": _LOSSES.pixel * smooth_l1(found.maps[:, : awr.TARGET_CHANNELS], target, weight),
             "joints_depth": _LOSSES.joints * smooth_l1(found.joints, truth, weight),
@@ -155,17 +154,9 @@ class DepthLookModule(AveragedModule):
         sides = (found.side > network.look(other.depth).side).reshape(shown.counted.shape)
         votes = found.joints.reshape(shown.truth.shape)
         pose = shown.cubes.pose_of(votes)
-        wrists = batch.joints[:, :, WRIST : WRIST + 1]
-        uv = (pose[..., :2] + 0.5) * CROP - 0.5
-        lifted = back_projected(uv, wrists[..., 2] + DEPTH_RANGE * pose[..., 2], batch.intrinsics)
-        gap = (lifted - lifted[:, :, WRIST : WRIST + 1]) - (batch.joints - wrists)
-        error = 1e3 * torch.linalg.vector_norm(gap, dim=-1).mean(dim=-1)
-        both = batch.present.all(dim=1, keepdim=True)
         deep = 1e3 * CUBE / 2 * (votes - shown.truth)[:, :, WRIST, 2].abs()
         return {
-            "mpjpe_mm": mean_of(error, shown.counted),
-            "mpjpe_single_mm": mean_of(error, shown.counted & ~both),
-            "mpjpe_interacting_mm": mean_of(error, shown.counted & both),
+            **measured_hands(pose, batch, shown.counted, CROP),
             "wrist_depth_mm": mean_of(deep, shown.counted),
             "side": mean_of(sides.float(), shown.counted),
         }
@@ -179,9 +170,7 @@ def shown_in(batch: SceneBatch, other_side: float) -> Shown:
     """
     if batch.relief is None or batch.view is None:
         raise TrainingError("depth_look: expected scenes with depth; `hand_pose synth scenes` makes them (depth.npy)")
-    targets = targets_of(batch, CROP)
-    whole = targets.joint_valid.bool().all(dim=-1)
-    poses = torch.where(whole[..., None, None], targets.poses, 0.0)
+    poses, whole = whole_hands(batch, CROP)
     depths = poses[..., 2]
     away = (poses[..., :2] - poses[:, :, WRIST : WRIST + 1, :2]).norm(dim=-1)
     tilt = _TILTED * torch.randn_like(depths[..., :1]) * away / away.amax(dim=-1, keepdim=True).clamp(min=1e-3)
@@ -189,7 +178,7 @@ def shown_in(batch: SceneBatch, other_side: float) -> Shown:
     given = torch.cat((disturbed(poses[..., :2]), wrong[..., None]), dim=-1)
     image = with_relief(batch.rgb, batch.relief)
     right = torch.rand(whole.shape, device=poses.device) >= other_side
-    sides = poses.new_tensor(_SIDES).expand_as(whole)
+    sides = poses.new_tensor(SIDES).expand_as(whole)
     cubes = depth_windows(image, batch.view, given, torch.where(right, sides, -sides))
     wrists = batch.joints[:, :, WRIST, 2] - batch.view[:, 1:]
     truth = cubes.votes_of(poses, wrists)
@@ -207,9 +196,7 @@ def trained(path: Path) -> Mapping[str, Tensor]:
     state = checkpoints.read(path)
     if state.get("network", {}).get("network") != "depth_look":
         raise TrainingError(f"{path}: expected a checkpoint of `hand_pose train depth_look`")
-    prefix = "average.network."
-    weights = state["state_dict"]
-    return {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
+    return checkpoints.load_averaged(DepthLookModule(Schedule(steps=1)), path).state_dict()
 
 
 _Network = TypeVar("_Network", Handformer2T, KeypointTransformer)

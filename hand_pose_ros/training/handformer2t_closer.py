@@ -36,7 +36,7 @@ _SMALLER: Final = -0.2
 _FAR_OFF: Final = (1 / 6, 3.0)
 # Windows that show a hand as one of the other side.
 _OTHER_SIDE: Final = 0.25
-_SIDES: Final = (1.0, -1.0)
+SIDES: Final = (1.0, -1.0)
 
 
 class Shown(NamedTuple):
@@ -78,10 +78,10 @@ class CloserModule(Handformer2TModule):
 
     def _shown(self, network: Handformer2T, batch: SceneBatch) -> Shown:
         """Windows about the hands of a batch of which every joint is known."""
-        poses, whole = _whole_hands(batch, self.crop)
+        poses, whole = whole_hands(batch, self.crop)
         wrong = disturbed(poses[..., :2])
         right = torch.rand(whole.shape, device=poses.device) >= _OTHER_SIDE
-        sides = poses.new_tensor(_SIDES).expand_as(whole)
+        sides = poses.new_tensor(SIDES).expand_as(whole)
         windows = windows_of(wrong, torch.where(right, sides, -sides))
         seen = look_through(network.seen(batch.rgb, batch.relief), windows, wrong, _closer(network).size)
         truth = torch.cat((windows.to_window(poses[..., :2]), poses[..., 2:]), dim=-1)
@@ -112,29 +112,32 @@ class CloserModule(Handformer2TModule):
         """Of the averaged network: MPJPE in mm of all hands, of single and of paired ones, each shown as of its side,
         wrists at their true depth; the error in pixels of the crop; how many sides are told right."""
         network = cast(Handformer2T, self.average.network)
-        poses, whole = _whole_hands(batch, self.crop)
+        poses, whole = whole_hands(batch, self.crop)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             wrong = torch.cat((disturbed(poses[..., :2]), poses[..., 2:]), dim=-1)
         found, _, sides = _closer(network)(network.seen(batch.rgb, batch.relief), wrong)
         own = torch.stack((found[:, 0, 0], found[:, 1, 1]), dim=1)
-        unknown = torch.zeros_like(own[..., 0])
-        told = Decoded(
-            uv=(own[..., :2] + 0.5) * self.crop - 0.5,
-            depth=DEPTH_RANGE * own[..., 2],
-            uv_std=unknown,
-            depth_std=unknown,
-            presence=None,
-            wrist_depth=None,
-        )
-        right = (sides > 0) == (sides.new_tensor(_SIDES) > 0)
-        values = measured(told, batch._replace(valid=whole[..., None].expand_as(batch.valid)))
-        # Of hands, all of whose joints are counted.
-        by_hand = {name: (value, count / NUM_JOINTS) for name, (value, count) in values.items()}
-        return {**by_hand, "side": mean_of(right.float(), whole)}
+        right = (sides > 0) == (sides.new_tensor(SIDES) > 0)
+        return {**measured_hands(own, batch, whole, self.crop), "side": mean_of(right.float(), whole)}
 
 
-def _whole_hands(batch: SceneBatch, crop: int) -> tuple[Tensor, Tensor]:
+def measured_hands(poses: Tensor, batch: SceneBatch, counted: Tensor, crop: int) -> dict[str, Measured]:
+    """`measured` of poses (B, 2, 21, 3) of crops of this side alone; counted by hand (B, 2), with all its joints."""
+    unknown = torch.zeros_like(poses[..., 0])
+    told = Decoded(
+        uv=(poses[..., :2] + 0.5) * crop - 0.5,
+        depth=DEPTH_RANGE * poses[..., 2],
+        uv_std=unknown,
+        depth_std=unknown,
+        presence=None,
+        wrist_depth=None,
+    )
+    values = measured(told, batch._replace(valid=counted[..., None].expand_as(batch.valid)))
+    return {name: (value, count / NUM_JOINTS) for name, (value, count) in values.items()}
+
+
+def whole_hands(batch: SceneBatch, crop: int) -> tuple[Tensor, Tensor]:
     """True poses (B, 2, 21, 3), 0 where a joint is not known, and of which hands every joint is (B, 2)."""
     targets = targets_of(batch, crop)
     whole = targets.joint_valid.bool().all(dim=-1)

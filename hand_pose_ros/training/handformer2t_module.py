@@ -21,7 +21,7 @@ from hand_pose_ros.training.handformer2t_losses import (
 )
 from hand_pose_ros.training.handformer2t_maps import map_loss
 from hand_pose_ros.training.handformer2t_order import by_place
-from hand_pose_ros.training.muon import MOMENTUM, Muon, hidden_convolutions
+from hand_pose_ros.training.muon import MOMENTUM, Muon, hidden_apart
 from hand_pose_ros.training.optimisation import AveragedModule, Measured, Schedule
 from hand_pose_ros.training.scene_crops import SceneBatch
 
@@ -94,9 +94,7 @@ class Handformer2TModule(AveragedModule):
     def _with_muon(self) -> torch.optim.Optimizer:
         """Muon for the convolutions of encoder and decoder, AdamW for what remains."""
         network, decay = cast(Handformer2T, self.network), self.schedule.weight_decay
-        hidden = hidden_convolutions(self.hidden_parts())
-        taken = {id(weight) for weight in hidden}
-        rest = [(name, weight) for name, weight in network.named_parameters() if id(weight) not in taken]
+        hidden, rest = hidden_apart(network, self.hidden_parts())
         tokens = [weight for name, weight in rest if not name.startswith(_IMAGE_PARTS)]
         groups: list[dict[str, Any]] = [
             {"params": hidden, "weight_decay": decay, "momentum": MOMENTUM},

@@ -38,7 +38,7 @@ from hand_pose_ros.training.keypoint_transformer_targets import (
     scene_targets,
     true_keypoints,
 )
-from hand_pose_ros.training.muon import MOMENTUM, Muon, hidden_convolutions
+from hand_pose_ros.training.muon import MOMENTUM, Muon, hidden_apart
 from hand_pose_ros.training.optimisation import AveragedModule, Measured, Schedule
 from hand_pose_ros.training.scene_crops import SceneBatch
 
@@ -116,14 +116,9 @@ class KeypointTransformerModule(AveragedModule):
         """AdamW, with encoder and decoder at their own rate; with `muon`, Muon for their convolutions (the maps' own
         layers excepted)."""
         groups: list[dict[str, Any]] = []
-        hidden = self._hidden() if self.muon else []
-        taken = {id(weight) for weight in hidden}
+        hidden, rest = hidden_apart(self.network, self._hidden_parts() if self.muon else ())
         for images in (True, False):
-            named = [
-                parameter
-                for name, parameter in self.network.named_parameters()
-                if name.startswith(_IMAGE) is images and id(parameter) not in taken
-            ]
+            named = [parameter for name, parameter in rest if name.startswith(_IMAGE) is images]
             for matrices in (True, False):
                 groups.append(
                     {
@@ -140,10 +135,10 @@ class KeypointTransformerModule(AveragedModule):
         groups.append({**convolutions, "momentum": MOMENTUM, "rate": self.image_rate})
         return Muon(groups, lr=self.schedule.learning_rate)
 
-    def _hidden(self) -> list[Tensor]:
+    def _hidden_parts(self) -> Sequence[nn.Module]:
         network = self.transformer
         maps = [part for name, part in network.decoder.named_children() if not name.startswith("convOut")]
-        return hidden_convolutions((network.backbone, *maps))
+        return network.backbone, *maps
 
     def loss(self, batch: SceneBatch) -> dict[str, Tensor]:
         """The paper's terms; those of the maps only during the detector's own steps."""

@@ -68,6 +68,15 @@ def orthogonal(matrix: Tensor) -> Tensor:
     return value.T if upright else value
 
 
+def hidden_apart(
+    network: nn.Module, modules: Iterable[nn.Module]
+) -> tuple[list[Tensor], list[tuple[str, nn.Parameter]]]:
+    """`hidden_convolutions` of these modules of a network, and all its other parameters by name."""
+    hidden = hidden_convolutions(modules)
+    taken = {id(weight) for weight in hidden}
+    return hidden, [(name, weight) for name, weight in network.named_parameters() if id(weight) not in taken]
+
+
 def hidden_convolutions(modules: Iterable[nn.Module]) -> list[Tensor]:
     """Weights of the convolutions in these modules but for those that read a picture, colour with depth at most: for
     Muon."""

@@ -19,7 +19,7 @@ from hand_pose_ros.networks.backbones.decoder import MapDecoder
 from hand_pose_ros.networks.backbones.pictures import COLORS
 from hand_pose_ros.networks.backbones.resnet import ResNetEncoder
 from hand_pose_ros.networks.handformer2t.config import DEPTH_RANGE, HANDS, SCALE_FLOOR, Handformer2TConfig
-from hand_pose_ros.networks.handformer2t.maps import DECODED_STRIDE, cell_centres, turn
+from hand_pose_ros.networks.handformer2t.maps import DECODED_STRIDE, cell_centres, cell_middles, turn
 from hand_pose_ros.skeleton import MCPS, NUM_JOINTS, WRIST
 
 # The window's side over the longer side of the box of the hand's joints, upright. Poses found so far are a fifth too
@@ -59,7 +59,7 @@ class Windows(NamedTuple):
 
     def cells(self, size: int) -> Tensor:
         """Where in the crop the middles of size x size pixels of the windows are: (B, K, size, size, 2)."""
-        axis = (torch.arange(size, device=self.side.device) + 0.5) / size - 0.5
+        axis = cell_middles(size).to(self.side)
         # By rows and columns: no constant of all pixels in a graph.
         along, down = self.matrix[..., 0], self.matrix[..., 1]
         columns = axis[:, None] * along[:, :, None, None] + self.middle[:, :, None, None]
@@ -106,11 +106,7 @@ def look_through(image: Tensor, windows: Windows, joints: Tensor, size: int) -> 
         joints: (B, K, 21, 2) of the crop: about the depths seen there the windows' relief is taken.
         size: of the windows in pixels.
     """
-    batch, count = windows.side.shape
-    # One above the other: the picture itself is not repeated.
-    grid = (2 * windows.cells(size)).reshape(batch, count * size, size, 2)
-    seen = functional.grid_sample(image, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-    seen = seen.reshape(batch, -1, count, size, size).transpose(1, 2)
+    seen = sampled(image, 2 * windows.cells(size), windows.side.shape[1]).transpose(1, 2)
     if image.shape[1] == COLORS:
         return seen
     depth, known = relief_at(image, joints)
@@ -119,6 +115,16 @@ def look_through(image: Tensor, windows: Windows, joints: Tensor, size: int) -> 
     # Between readings and holes both are mixed with 0 alike.
     shown = (_SHARPER * (shown - measured * reference[..., None, None])).clamp(-RELIEF_LIMIT, RELIEF_LIMIT)
     return torch.cat((seen[:, :, :COLORS], shown[:, :, None], measured[:, :, None]), dim=2)
+
+
+def sampled(image: Tensor, grid: Tensor, count: int) -> Tensor:
+    """Pictures (B, C, S, S) at the places of `count` windows (B, count, size, size, 2), from -1 to 1: (B, C, count,
+    size, size), 0 outside."""
+    batch, size = image.shape[0], grid.shape[2]
+    # One above the other: the picture itself is not repeated.
+    grid = grid.reshape(batch, count * size, size, 2)
+    seen = functional.grid_sample(image, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    return seen.reshape(batch, image.shape[1], count, size, size)
 
 
 def relief_at(image: Tensor, joints: Tensor) -> tuple[Tensor, Tensor]:

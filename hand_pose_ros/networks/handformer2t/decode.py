@@ -79,14 +79,14 @@ def by_side(output: Handformer2TOutput) -> Sided:
     if output.side_logits is None or there is None:
         return Sided(pose, scale, there, relative)
     evidence = side_evidence(there, output.side_logits)
-    alone = ((there < _THERE) & (_exchanged(there) >= _THERE))[..., None]
-    pose = torch.where(alone[..., None], _exchanged(pose), pose)
-    scale = torch.where(alone, _exchanged(scale), scale)
+    alone = ((there < _THERE) & (in_other_order(there) >= _THERE))[..., None]
+    pose = torch.where(alone[..., None], in_other_order(pose), pose)
+    scale = torch.where(alone, in_other_order(scale), scale)
     second = evidence < 0  # the second one is the right hand
     share = torch.sigmoid(torch.cat((evidence, -evidence), dim=1))
     return Sided(
-        pose=torch.where(second[..., None, None], _exchanged(pose), pose),
-        scale=torch.where(second[..., None], _exchanged(scale), scale),
+        pose=torch.where(second[..., None, None], in_other_order(pose), pose),
+        scale=torch.where(second[..., None], in_other_order(scale), scale),
         presence=share * there[:, :1] + (1 - share) * there[:, 1:],
         relative_depth=None if relative is None else torch.where(second[:, 0], -relative, relative),
     )
@@ -98,7 +98,7 @@ def side_evidence(there: Tensor, side_logits: Tensor) -> Tensor:
     return weighed[:, :1] - weighed[:, 1:]
 
 
-def _exchanged(hands: Tensor) -> Tensor:
+def in_other_order(hands: Tensor) -> Tensor:
     """(B, 2, ...) in the other order."""
     return torch.cat((hands[:, 1:], hands[:, :1]), dim=1)
 

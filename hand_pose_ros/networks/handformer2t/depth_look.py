@@ -12,11 +12,10 @@ from typing import Final, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from hand_pose_ros.geometry.relief import RELIEF_LIMIT, RELIEF_UNIT
 from hand_pose_ros.networks.backbones.pictures import COLORS
-from hand_pose_ros.networks.handformer2t.closer import Windows, upright_turn, wrist_places
+from hand_pose_ros.networks.handformer2t.closer import Windows, sampled, upright_turn, wrist_places
 from hand_pose_ros.networks.handformer2t.config import DEPTH_RANGE, HANDS
 from hand_pose_ros.networks.keypoint_fusion import awr
 from hand_pose_ros.networks.keypoint_fusion.branch import Branch
@@ -104,9 +103,8 @@ def cube_depths(image: Tensor, cubes: DepthWindows, size: int = CROP_SIZE) -> Te
     batch, count, side = image.shape[0], cubes.hands, image.shape[2]
     pixels = (cubes.windows.cells(size) + 0.5) * side
     # The middles of pixels: mixing depths invents surfaces.
-    grid = ((torch.floor(pixels) + 0.5) * (2.0 / side) - 1.0).reshape(batch, count * size, size, 2)
-    seen = functional.grid_sample(image[:, COLORS:], grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-    shown, there = seen.reshape(batch, 2, count, size, size).unbind(dim=1)
+    grid = (torch.floor(pixels) + 0.5) * (2.0 / side) - 1.0
+    shown, there = sampled(image[:, COLORS:], grid, count).unbind(dim=1)
     depth = (RELIEF_UNIT * shown - cubes.middle[..., None, None]) * (2 / CUBE)
     inside = (there > 0.5) & (shown.abs() < _CUT) & (depth.abs() < 1)
     return torch.where(inside, depth, 1.0).reshape(batch * count, 1, size, size)

@@ -71,9 +71,14 @@ def by_joint(maps: Tensor) -> Tensor:
     return maps.reshape(maps.shape[0], HANDS, NUM_JOINTS, maps.shape[2])
 
 
+def cell_middles(cells: int) -> Tensor:
+    """(cells,) of the middles of a side's cells, from -0.5 to 0.5 between its ends."""
+    return (torch.arange(cells) + 0.5) / cells - 0.5
+
+
 def cell_centres(cells: int) -> Tensor:
     """x, y (cells * cells, 2) of the middles of a square's cells, row by row, from -0.5 to 0.5 between its edges."""
-    middle = (torch.arange(cells) + 0.5) / cells - 0.5
+    middle = cell_middles(cells)
     rows, columns = torch.meshgrid(middle, middle, indexing="ij")
     return torch.stack((columns.flatten(), rows.flatten()), dim=1)
 

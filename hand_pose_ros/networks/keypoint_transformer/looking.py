@@ -9,7 +9,7 @@ from torch import Tensor
 
 from hand_pose_ros.networks.backbones.pictures import with_relief
 from hand_pose_ros.networks.handformer2t.config import DEPTH_RANGE
-from hand_pose_ros.networks.handformer2t.decode import encode, side_evidence
+from hand_pose_ros.networks.handformer2t.decode import encode, in_other_order, side_evidence
 from hand_pose_ros.networks.handformer2t.depth_look import DepthLook, HandsByDepth
 from hand_pose_ros.networks.keypoint_transformer.decode import LEFT, RIGHT, Decoded
 from hand_pose_ros.networks.keypoint_transformer.output import KeypointTransformerOutput
@@ -38,7 +38,7 @@ def look_again(
     found = look(with_relief(image, relief), view, both, scales)
     blended, _ = found.blended(both, scales)
     found = found._replace(poses=blended)
-    exchanged = _exchanged(output.side_logits, result.presence, found)
+    exchanged = _are_exchanged(output.side_logits, result.presence, found)
     result = _dealt(result, exchanged)
     assert result.uv is not None and result.depth is not None
     order = torch.cat((exchanged, exchanged), dim=1)
@@ -49,14 +49,14 @@ def look_again(
     to_right, to_left = found.wrists[..., 0], found.wrists[..., 1]
     gap = torch.where(exchanged[:, 0], to_left[:, 0] - to_right[:, 1], to_left[:, 1] - to_right[:, 0])
     # Engines choose between numbers, not between truths.
-    known = (order & _flip(found.known)) | (~order & found.known)
+    known = (order & in_other_order(found.known)) | (~order & found.known)
     uv = torch.where(known[..., None, None], (seen[..., :2] + 0.5) * crop - 0.5, result.uv)
     depth = torch.where(known[..., None], DEPTH_RANGE * seen[..., 2], result.depth)
     told = torch.where(known.all(dim=1), DEPTH_RANGE * gap, result.hand_translation[:, 2])
     return result._replace(joints=None, camera=None, uv=uv, depth=depth, wrist_depth=told)
 
 
-def _exchanged(side_logits: Tensor, presence: Tensor, found: HandsByDepth) -> Tensor:
+def _are_exchanged(side_logits: Tensor, presence: Tensor, found: HandsByDepth) -> Tensor:
     """(B, 1): whether what was taken for the right hand is rather the left one. The network has dealt them by its own
     logit, which speaks for that."""
     return side_logits.abs()[:, None] + side_evidence(presence, found.known * found.sides) < 0
@@ -73,15 +73,10 @@ def _dealt(result: Decoded, exchanged: Tensor) -> Decoded:
     if result.object_translation is not None:
         moved = result.object_translation - torch.where(exchanged, towards, torch.zeros_like(towards))
     return result._replace(
-        uv=torch.where(exchanged[..., None, None], _flip(result.uv), result.uv),
-        depth=torch.where(exchanged[..., None], _flip(result.depth), result.depth),
-        presence=torch.where(exchanged, _flip(result.presence), result.presence),
+        uv=torch.where(exchanged[..., None, None], in_other_order(result.uv), result.uv),
+        depth=torch.where(exchanged[..., None], in_other_order(result.depth), result.depth),
+        presence=torch.where(exchanged, in_other_order(result.presence), result.presence),
         identity=torch.where(exchanged[..., None], result.identity.index_select(2, other), result.identity),
         hand_translation=sign * towards,
         object_translation=moved,
     )
-
-
-def _flip(hands: Tensor) -> Tensor:
-    """(B, 2, ...) in the other order."""
-    return torch.cat((hands[:, 1:], hands[:, :1]), dim=1)

@@ -44,18 +44,9 @@ CASES = {
         **ROBOT,
         widths=replace(TINY_WIDTHS, decoder=(16,) * 3),
     ),
-    "depth, a closer look and one by depth": tiny(
-        maps=True,
-        order="place",
-        delta=True,
-        depth=True,
-        closer=True,
-        depth_look=True,
-        **ROBOT,
-        widths=replace(TINY_WIDTHS, decoder=(16,) * 3),
-    ),
     "no patches": tiny(keypoint_features=False, presence=True),
 }
+CASES["depth, a closer look and one by depth"] = replace(CASES["depth and a closer look"], depth_look=True)
 
 
 def _network(config: Handformer2TConfig) -> Handformer2T:
