@@ -28,7 +28,8 @@ from hand_pose_ros.networks.keypoint_transformer import (
 )
 from hand_pose_ros.networks.keypoint_transformer.checkpoint import load_checkpoint
 from hand_pose_ros.networks.keypoint_transformer.compare import compare_peaks, compare_results
-from hand_pose_ros.networks.keypoint_transformer.export import export_onnx
+from hand_pose_ros.networks.keypoint_transformer.export import example_inputs, export_onnx
+from hand_pose_ros.training.keypoint_transformer_training import network_config
 
 ROWS, COLUMNS = np.mgrid[:128, :128]
 ROUNDS = (1, 2, 4, 6, 8)
@@ -36,6 +37,7 @@ Map = Callable[[np.random.Generator], np.ndarray]
 SIZES = {
     "lite 3d": KeypointTransformerConfig(),
     "lite 3d, object": KeypointTransformerConfig(objects=True),
+    "as shipped": network_config(crop=96, objects=True, self_layers=2, depth=True, placed=True, depth_look=True),
     "lite 2p5d": KeypointTransformerConfig(representation="2p5d"),
     "lite angles": KeypointTransformerConfig(representation="angles"),
     "r18 3d": KeypointTransformerConfig(size="r18"),
@@ -118,12 +120,12 @@ def speed_rows(repeats: int) -> list[dict[str, Any]]:
             session_options.intra_op_num_threads = 1
             session = onnxruntime.InferenceSession(str(path), session_options)
             size = path.stat().st_size
-        rgb = np.random.default_rng(0).integers(0, 255, (1, 256, 256, 3)).astype(np.uint8)
-        session.run(None, {"rgb": rgb})
+        given = {name: value.numpy() for name, value in example_inputs(network).items()}
+        session.run(None, given)
         times = []
         for _ in range(repeats):
             start = time.process_time()
-            session.run(None, {"rgb": rgb})
+            session.run(None, given)
             times.append(time.process_time() - start)
         parameters = sum(parameter.numel() for parameter in network.parameters())
         rows.append(
