@@ -56,7 +56,7 @@ class _Engine:
 
     metadata: Mapping[str, str] = {"representation": "3d"}
     outputs = (TensorSpec("attention", (1, 41, 3), np.dtype(np.float32)),)
-    inputs: tuple[TensorSpec, ...] = ()
+    inputs = (TensorSpec("rgb", (1, 96, 96, 3), np.dtype(np.uint8)),)
 
     def run(self, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
         self.seen = inputs["rgb"].copy()
