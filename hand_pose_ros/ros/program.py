@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 from typing import Final
@@ -36,8 +37,16 @@ def _live(node: HandPoseNode) -> None:
         _spin(node)
 
 
+def _heed_interrupts() -> None:
+    """Shells start what runs in the background with SIGINT ignored. rclpy shuts its context down at one all the same,
+    and nobody would wake what the main thread waits for, such as models that load."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def main(args: list[str] | None = None) -> None:
     """Run the node until it is told to end; the exit status is 1 where it could not start or broke."""
+    _heed_interrupts()
     rclpy.init(args=args)
     node: HandPoseNode | None = None
     ended = leave_in_time(rclpy.get_default_context(), lambda: int(node is not None and node.failure is not None))

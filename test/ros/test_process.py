@@ -83,6 +83,15 @@ def test_killed_and_started_again(ros: Ros, programs: list[Program]) -> None:
         assert programs[-1].end(signal.SIGKILL) == -signal.SIGKILL
 
 
+@pytest.fixture(params=[signal.SIG_DFL, signal.SIG_IGN], ids=["in front", "in the background"])
+def started(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What is started meanwhile begins with interrupts heard, or ignored as a shell has it in the background."""
+    before = signal.signal(signal.SIGINT, request.param)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("started")
 @pytest.mark.parametrize("where", ["nowhere", "unconfigured", "configure", "process"])
 def test_it_ends_when_told_to_whatever_it_does(ros: Ros, programs: list[Program], where: str) -> None:
     """In the middle of loading and in the middle of a frame too; without a traceback, and with status 0."""
