@@ -152,6 +152,12 @@ class ObjectConfig:
         "", "Turns after which it looks alike: z2 is half a turn about z, z2 x2 a box, z* round about z."
     )
     min_score: float = option(0.5, "Score from which the object is given.", minimum=0.0, maximum=1.0, dynamic=True)
+    fit: bool = option(
+        True,
+        "With a depth image: the object's surface is laid onto it, and an object of which none is measured is not "
+        "given. Off: the network's own pose, which knows neither its shape nor its size.",
+        dynamic=True,
+    )
 
 
 ENGINES: Final = (

@@ -11,9 +11,11 @@ import numpy as np
 
 from hand_pose_ros.config import ObjectConfig, PipelineConfig
 from hand_pose_ros.geometry.camera import project
-from hand_pose_ros.geometry.mesh_file import MeshFileError, read_mesh_vertices
+from hand_pose_ros.geometry.mesh_file import MeshFileError, read_mesh
+from hand_pose_ros.geometry.surface import Surface, box_surface, mesh_surface
 from hand_pose_ros.geometry.symmetry import Axis, Symmetry
 from hand_pose_ros.options import ConfigError
+from hand_pose_ros.pipeline.object_fit import ObjectFit
 from hand_pose_ros.pipeline.scene_estimator import SceneLook
 from hand_pose_ros.types import DoubleArray, Frame, Intrinsics, InvalidData, ObjectEstimate
 
@@ -29,7 +31,8 @@ class HeldObjects:
         known: whether the network gives an object's pose.
 
     Raises:
-        ConfigError: an object is named and the network knows none, its mesh cannot be read, or it has no size.
+        ConfigError: an object is named and the network knows none, its mesh cannot be read or has no faces to lay onto
+            the depth image, or it has no size.
     """
 
     def __init__(self, config: PipelineConfig, known: bool) -> None:
@@ -39,18 +42,28 @@ class HeldObjects:
                 f"object.name: the model {config.model} gives no object's pose; leave the name empty, or use a "
                 "Keypoint Transformer that was trained with objects"
             )
-        self._extent = _extent(self.config) if self.config.name else np.zeros(3)
+        self._extent: DoubleArray = np.zeros(3)
+        self._fit: ObjectFit | None = None
+        if self.config.name:
+            self._extent, surface = _shape(self.config)
+            self._fit = None if surface is None else ObjectFit(surface)
         self._symmetries = parse_symmetry(self.config.symmetry).rotations()
         self._last: ObjectEstimate | None = None
 
     def reset(self) -> None:
         """Forget the last pose."""
         self._last = None
+        self._forget_fit()
+
+    def _forget_fit(self) -> None:
+        if self._fit is not None:
+            self._fit.reset()
 
     def seen(self, looks: Sequence[SceneLook], frame: Frame, dropped: Counter[str]) -> tuple[ObjectEstimate, ...]:
         """The object of a frame's looks: that of the surest one with a hand to hang it on.
 
-        One whose pose is not finite, as a message holds it, is left out and counted ("object_non_finite").
+        Left out and counted are those whose pose is not finite, as a message holds it ("object_non_finite"), and with
+        depth those of whose surface too little was measured ("object_not_measured").
         """
         self._last, last = None, self._last
         if not self.config.name:
@@ -58,19 +71,26 @@ class HeldObjects:
         usable = [look for look in looks if look.held is not None and look.wrist is not None]
         best = max(usable, key=lambda look: look.held.presence if look.held else 0.0, default=None)
         if best is None or best.held is None or best.wrist is None or best.held.presence < self.config.min_score:
+            self._forget_fit()
             return ()
-        place = best.wrist + best.held.translation
+        rotation, place = best.held.rotation, best.wrist + best.held.translation
+        if self._fit is not None and self.config.fit and frame.depth is not None and best.held.places is not None:
+            hands = [hand.joints for look in looks for hand in look.hands]
+            found = self._fit.find(frame.depth, frame.intrinsics, best.held.places, hands)
+            if found is None:
+                dropped["object_not_measured"] += 1
+                return ()
+            rotation, place = found
         if not place[2] > 0:
             return ()
         with np.errstate(over="ignore"):  # too large for float32 is infinite, and told below
             translation = place.astype(np.float32)
-        if not (np.isfinite(translation).all() and np.isfinite(best.held.rotation).all()):
+        if not (np.isfinite(translation).all() and np.isfinite(rotation).all()):
             dropped["object_non_finite"] += 1
             return ()
-        rotation = self._familiar(best.held.rotation, last)
         self._last = ObjectEstimate(
             self.config.name,
-            rotation.astype(np.float32),
+            self._familiar(rotation, last).astype(np.float32),
             translation,
             self._extent.astype(np.float32),
             min(1.0, best.held.presence),
@@ -116,17 +136,23 @@ def parse_symmetry(text: str) -> Symmetry:
         raise ConfigError(f'object.symmetry: "{text}": {error}') from error
 
 
-def _extent(config: ObjectConfig) -> DoubleArray:
+def _shape(config: ObjectConfig) -> tuple[DoubleArray, Surface | None]:
+    """Its extent (3,), and its surface where it is to be laid onto the depth image."""
     if config.mesh:
         try:
-            vertices = read_mesh_vertices(config.mesh)
+            mesh = read_mesh(config.mesh)
+            surface = mesh_surface(mesh.vertices, mesh.faces) if config.fit else None
         except MeshFileError as error:
             raise ConfigError(f"object.mesh: {error}") from error
+        except InvalidData as error:
+            raise ConfigError(
+                f"object.mesh: {config.mesh}: {error}; or set object.fit false, for the pose that the network gives"
+            ) from error
         # The box about the mesh's own origin, which is where the pose is.
-        return np.asarray(2.0 * np.abs(vertices).max(axis=0), dtype=np.float64)
+        return np.asarray(2.0 * np.abs(mesh.vertices).max(axis=0), dtype=np.float64), surface
     extent = np.array([config.size_x, config.size_y, config.size_z])
     if not (extent > 0).all():
         raise ConfigError(
             f"object: expected a mesh or size_x, size_y and size_z above 0 for {config.name}, got {extent.tolist()}"
         )
-    return np.asarray(extent)
+    return extent, box_surface(extent)

@@ -19,6 +19,7 @@ from hand_pose_ros.pipeline.scene_network import (
     HANDS,
     SeenHand,
     SeenObject,
+    SeenPlaces,
     SeenScene,
     crop_size,
     levelled,
@@ -107,7 +108,7 @@ class KeypointTransformerNetwork:
             shape = None if shapes is None else shapes[k]
             presence = levelled(float(outputs["presence"][0, k]), self._level)
             hands.append(SeenHand(side, presence, uv, std, depths[k], self._depth_std, shape))
-        return SeenScene((hands[0], hands[1]), offset, offset_std, self._object(outputs))
+        return SeenScene((hands[0], hands[1]), offset, offset_std, self._object(outputs, window))
 
     def _offset(self, outputs: Mapping[str, Array]) -> tuple[DoubleArray, DoubleArray]:
         """Translation (3,) from right to left wrist, and its deviations. Where both hands are there and depth was
@@ -156,9 +157,13 @@ class KeypointTransformerNetwork:
         taken = (np.take_along_axis(sure, best[None], axis=0)[0] > SURE) & (gap < NEAR * self.size)
         return np.where(taken[:, None], found, places), np.where(taken, KEYPOINT_STD * self.size, std)
 
-    def _object(self, outputs: Mapping[str, Array]) -> SeenObject | None:
+    def _object(self, outputs: Mapping[str, Array], window: Window) -> SeenObject | None:
         if not self.has_object:
             return None
         rotation, translation = outputs["object_rotation"][0], outputs["object_translation"][0]
         presence = float(outputs["object_presence"][0])
-        return SeenObject(rotation.astype(np.float64), translation.astype(np.float64), presence)
+        used = outputs["keypoint_score"][0] > 0
+        pixels = window.to_image(outputs["keypoint_uv"][0][used].astype(np.float64), self.size)
+        # The object's is the last of the identities.
+        places = SeenPlaces(pixels, outputs["identity"][0, used, -1].astype(np.float64))
+        return SeenObject(rotation.astype(np.float64), translation.astype(np.float64), presence, places)

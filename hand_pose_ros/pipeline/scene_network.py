@@ -46,12 +46,22 @@ class SeenHand:
 
 
 @dataclass(frozen=True)
+class SeenPlaces:
+    """Where a network takes what it sees for the object: (K, 2) pixels of the whole image, (K,) how likely, 0..1."""
+
+    pixels: DoubleArray
+    chances: DoubleArray
+
+
+@dataclass(frozen=True)
 class SeenObject:
-    """The object of a crop: rotation (3, 3) object to camera axes, translation (3,) metres from the right wrist."""
+    """The object of a crop: rotation (3, 3) object to camera axes, translation (3,) metres from the right wrist, and
+    where it is seen, of networks that tell."""
 
     rotation: DoubleArray
     translation: DoubleArray
     presence: float
+    places: SeenPlaces | None = None
 
     @property
     def finite(self) -> bool:

@@ -18,7 +18,7 @@ from hand_pose_ros.geometry.scene_crop import Window
 from hand_pose_ros.options import replace
 from hand_pose_ros.pipeline.pipeline import Pipeline
 from hand_pose_ros.pipeline.scene_estimator import SceneEstimator
-from hand_pose_ros.pipeline.scene_network import HANDS, SeenHand, SeenObject, SeenScene
+from hand_pose_ros.pipeline.scene_network import HANDS, SeenHand, SeenObject, SeenPlaces, SeenScene
 from hand_pose_ros.skeleton import Side
 from hand_pose_ros.types import Frame, HandDetection, Intrinsics
 
@@ -32,13 +32,20 @@ class WildNetwork:
 
     def __init__(self, seed: int, scale: float, broken: float, shaped: bool) -> None:
         self.engine: Any = BlankEngine()
-        self.rng = np.random.default_rng(seed)
+        self.rng, self.apart = np.random.default_rng(seed), np.random.default_rng(seed + 1)
         self.scale, self.broken, self.shaped = scale, broken, shaped
 
     def read(self, outputs: Mapping[str, Array], window: Window) -> SeenScene:
         right, left = (self._hand(side, window) for side in HANDS)
-        held = SeenObject(np.eye(3), self._numbers((3,), 0.2), float(self.rng.uniform()))
+        held = SeenObject(np.eye(3), self._numbers((3,), 0.2), float(self.rng.uniform()), self._places(window))
         return SeenScene((right, left), self._numbers((3,), 0.2), np.full(3, 0.03), held)
+
+    def _places(self, window: Window) -> SeenPlaces:
+        """Of the object, drawn apart from the rest."""
+        count = int(self.apart.integers(0, 5))
+        pixels = self.apart.normal(0.0, window.side, (count, 2)) + np.array([window.x, window.y])
+        pixels[self.apart.uniform(size=(count, 2)) < self.broken] = self.apart.choice([np.nan, np.inf, 1e30])
+        return SeenPlaces(pixels, self.apart.uniform(size=count))
 
     def _hand(self, side: Side, window: Window) -> SeenHand:
         uv = self._numbers((21, 2), window.side) + np.array([window.x, window.y])
