@@ -155,6 +155,9 @@ def _add_course(parser: argparse.ArgumentParser) -> None:
     course.add_argument(
         "--depth-steps", type=int, default=0, help="first steps that train the depth branch alone (pose networks)"
     )
+    course.add_argument(
+        "--muon", action="store_true", help="Muon for the depth branch's convolutions in place of AdamW (pose networks)"
+    )
     course.add_argument("--learning-rate", type=float, help="peak of the schedule (default: the recipe's)")
     course.add_argument("--minutes", type=float, default=0.0, help="stop after this long, to be resumed; 0: never")
     course.add_argument(
@@ -255,7 +258,7 @@ def _recipe(args: argparse.Namespace, started: float) -> Path:
     settings = _settings(args, started, steps)
     rate = 8e-4 if args.learning_rate is None else args.learning_rate
     folders = [Path(folder) for folder in args.data]
-    path: Path = recipes.run_recipe(args.model, folders, args.validation, rate, settings, args.depth_steps)
+    path: Path = recipes.run_recipe(args.model, folders, args.validation, rate, settings, args.depth_steps, args.muon)
     return path
 
 
@@ -284,6 +287,7 @@ def _fusion(args: argparse.Namespace, started: float) -> Path:
         steps=args.steps or None,
         epochs=args.epochs,
         depth_steps=args.depth_steps,
+        muon=args.muon,
         workers=workers,
         scenes=build(SyntheticConfig, scenes),
     )

@@ -48,6 +48,7 @@ class FusionOptions:
         samples, steps, epochs: length of the training, the first that is given; none: 1,000,000 synthetic samples, or
             the recipe's epochs of a data set.
         depth_steps: first steps that train the depth branch alone.
+        muon: Muon for the depth branch's convolutions in place of AdamW.
         workers: processes that render or read, over all training processes. 0: data sets are read by the training
             processes themselves; rendering takes at least one each.
         scenes: of synthetic data.
@@ -69,6 +70,7 @@ class FusionOptions:
     steps: int | None = None
     epochs: int | None = None
     depth_steps: int = 0
+    muon: bool = False
     workers: int = 0
     scenes: SyntheticConfig = field(default_factory=SyntheticConfig)
 
@@ -145,6 +147,7 @@ def run_fusion(options: FusionOptions, settings: RunSettings) -> Path:
             options.depth_steps,
             round(chosen.spatial_part * steps),
             decay=chosen.average,
+            muon=options.muon,
         )
         recipe = fusion_recipe(module, chosen.training, chosen.validation)
         data = Data(training, validation, count, recipe.assemble, recipe.assemble_validation, recipe.finish)

@@ -20,6 +20,7 @@ from hand_pose_ros.training.losses import (
     depth_branch_loss,
     keypoint_fusion_loss,
 )
+from hand_pose_ros.training.muon import MOMENTUM, Muon, hidden_apart
 from hand_pose_ros.training.optimisation import AveragedModule, Measured, Schedule
 
 
@@ -35,6 +36,7 @@ class KeypointFusionModule(AveragedModule):
         spatial_steps: the heat-map weight maps are supervised until this optimiser step; None: always.
         compile_network: run through torch.compile.
         decay: of the averaged weights.
+        muon: Muon for the convolutions of the depth branch in place of AdamW (`training.muon`).
     """
 
     monitor = "mpjpe_mm"
@@ -48,8 +50,10 @@ class KeypointFusionModule(AveragedModule):
         spatial_steps: int | None = None,
         compile_network: bool = False,
         decay: float = 0.999,
+        muon: bool = False,
     ) -> None:
         super().__init__(KeypointFusion(config), schedule, compile_network, decay)
+        self.muon = muon
         self.losses = KeypointFusionLossConfig() if losses is None else losses
         self.depth_steps = depth_steps
         self.leaves_out = depth_steps > 0
@@ -64,6 +68,20 @@ class KeypointFusionModule(AveragedModule):
     def configuration(self) -> dict[str, Any]:
         """The fields of `KeypointFusionConfig`."""
         return dataclasses.asdict(cast(KeypointFusion, self.network).config)
+
+    def optimizer(self) -> torch.optim.Optimizer:
+        """AdamW, or with `muon` Muon for its convolutions; norms and biases are not decayed unless the schedule says
+        so."""
+        if not self.muon:
+            return super().optimizer()
+        branch = cast(KeypointFusion, self.network).depth_branch
+        hidden, rest = hidden_apart(self.network, (branch.encoder, branch.decoder))
+        decay = self.schedule.weight_decay
+        groups: list[dict[str, Any]] = [{"params": hidden, "weight_decay": decay, "momentum": MOMENTUM}]
+        for matrices in (True, False):
+            some = [parameter for _, parameter in rest if (parameter.ndim > 1) is matrices]
+            groups.append({"params": some, "weight_decay": decay if matrices or self.schedule.decay_all else 0.0})
+        return Muon(groups, lr=self.schedule.learning_rate)
 
     def loss(self, batch: CropBatch) -> dict[str, Tensor]:
         """All of the paper's terms, and presence and side; the depth branch's only during its own steps."""

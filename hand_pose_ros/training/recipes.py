@@ -44,7 +44,7 @@ def batch_size(name: str) -> int:
     return BATCH_SIZES.get(name, BATCH_SIZE)
 
 
-def recipe(name: str, schedule: Schedule, depth_steps: int = 0) -> Recipe:
+def recipe(name: str, schedule: Schedule, depth_steps: int = 0, muon: bool = False) -> Recipe:
     """The recipe of this name.
 
     Raises:
@@ -65,7 +65,7 @@ def recipe(name: str, schedule: Schedule, depth_steps: int = 0) -> Recipe:
         )
     if name in ("kpt_fusion_lite", "kpt_fusion_r18"):
         config = KeypointFusionConfig(size="lite" if name == "kpt_fusion_lite" else "r18")
-        module = KeypointFusionModule(config, schedule, depth_steps=depth_steps)
+        module = KeypointFusionModule(config, schedule, depth_steps=depth_steps, muon=muon)
         return fusion_recipe(module, CropAugmentation(), VALIDATION)
     raise TrainingError(f"expected a recipe among {', '.join(RECIPES)}, got {name!r}")
 
@@ -87,14 +87,15 @@ def run_recipe(
     learning_rate: float,
     settings: RunSettings,
     depth_steps: int = 0,
+    muon: bool = False,
 ) -> Path:
-    """Train `name` on shards for `settings.steps` batches, the first `depth_steps` of them on the depth branch alone
-    (pose networks). Returns the checkpoint.
+    """Train `name` on shards for `settings.steps` batches, the first `depth_steps` of them on the depth branch alone,
+    with `muon` by Muon (pose networks). Returns the checkpoint.
 
     Raises:
         TrainingError: no shards, another network's checkpoint, or no such accelerator.
     """
-    chosen = recipe(name, Schedule(steps=settings.steps, learning_rate=learning_rate), depth_steps)
+    chosen = recipe(name, Schedule(steps=settings.steps, learning_rate=learning_rate), depth_steps, muon)
     shards.refuse_same(training, validation)
     size = share_of(batch_size(name))
     check = ShardStream(validation, size, settings.seed)

@@ -48,11 +48,11 @@ def folders(tmp_path: Path) -> list[str]:
 
 
 def test_options_reach_the_training(tmp_path: Path, calls: list[tuple[Any, ...]]) -> None:
-    more = ["--minutes", "1.5", "--depth-steps", "70"]
+    more = ["--minutes", "1.5", "--depth-steps", "70", "--muon"]
     assert main(["train", "hand_finder", *folders(tmp_path), "--samples", "6400", "--resume", *more]) == 0
-    ((name, data, validation, rate, settings, depth_steps),) = calls
+    ((name, data, validation, rate, settings, depth_steps, muon),) = calls
     assert (name, [d.name for d in data], validation.name, rate, depth_steps) == ("hand_finder", ["a"], "b", 8e-4, 70)
-    assert (settings.steps, settings.minutes, settings.resume) == (200, 1.5, True)
+    assert (settings.steps, settings.minutes, settings.resume, muon) == (200, 1.5, True, True)
 
 
 def test_keypoint_fusion_takes_any_data_and_network(tmp_path: Path, calls: list[tuple[Any, ...]]) -> None:

@@ -155,6 +155,25 @@ def test_half_precision_is_for_convolutions_only() -> None:
     assert mixed.evaluate(batch) == exact.evaluate(batch)
 
 
+def test_muon_is_for_the_depth_branchs_convolutions() -> None:
+    """All of them but those that read as few channels as a picture has; the rest is AdamW's."""
+    made = module(muon=True)
+    groups = made.optimizer().param_groups
+    by_muon = [group for group in groups if group.get("momentum")]
+    network: Any = made.network
+    branch = network.depth_branch
+    convolutions = [
+        m for part in (branch.encoder, branch.decoder) for m in part.modules() if type(m) is torch.nn.Conv2d
+    ]
+    assert {id(p) for group in by_muon for p in group["params"]} == {
+        id(m.weight) for m in convolutions if m.in_channels > 5
+    }
+    assert convolutions[0].in_channels == 1 and convolutions[1].in_channels == 8
+    everything = [id(p) for group in groups for p in group["params"]]
+    assert sorted(everything) == sorted(id(p) for p in network.parameters())
+    assert isinstance(module().optimizer(), torch.optim.AdamW)
+
+
 def test_weights_of_terms_follow_the_step() -> None:
     batch = crops()
     made = module(depth_steps=2, spatial_steps=4)
