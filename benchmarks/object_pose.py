@@ -1,4 +1,5 @@
-"""The held object's pose: `python -m benchmarks.object_pose [--seeds 8] [--frames 30] [--model NAME] [--json FILE]`.
+"""The held object's pose: `python -m benchmarks.object_pose [--seeds 9] [--frames 30] [--model NAME]
+[--min-score 0.5] [--json FILE]`.
 
 Recordings are rendered in which two hands hold a thing between them, or one hand holds it. The pipeline is told its
 shape (a box by its size, round things by a mesh) and runs twice: with the network's own pose, and with the surface
@@ -116,6 +117,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=9)
     parser.add_argument("--frames", type=int, default=30)
     parser.add_argument("--model", default="keypoint_transformer_lite")
+    parser.add_argument("--min-score", type=float, default=0.5, help="object.min_score (default: 0.5)")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     rows: list[tuple[object, ...]] = []
@@ -123,7 +125,8 @@ def main() -> None:
     made = recordings(options.seeds, options.frames)
     with tempfile.TemporaryDirectory() as folder:
         for recording in made:
-            named = {"model": options.model, "threads": 1, **told(recording.thing, Path(folder))}
+            named = {"model": options.model, "threads": 1, "object.min_score": options.min_score}
+            named |= told(recording.thing, Path(folder))
             outcomes = []
             for fit in (False, True):
                 outcomes.append(measure(recording, replace(PipelineConfig(), {**named, "object.fit": fit})))

@@ -28,6 +28,7 @@ class Deviations:
         uv: pixels of the crop, of places without a keypoint. depth: metres. hand_translation: metres.
         presence_level: 0..1.
         wrist_depth: metres, of how much farther the left wrist is; None where the network does not say it by itself.
+        object_level: the object's presence that tells most pictures right; None where the network tells none.
     """
 
     uv: float
@@ -35,10 +36,12 @@ class Deviations:
     hand_translation: float
     presence_level: float
     wrist_depth: float | None = None
+    object_level: float | None = None
 
     def stated(self) -> dict[str, str]:
         """As the model file states them."""
         told = {} if self.wrist_depth is None else {"wrist_depth_std": f"{self.wrist_depth:.4f}"}
+        told |= {} if self.object_level is None else {"object_level": f"{self.object_level:.3f}"}
         return {
             **told,
             "uv_std": f"{self.uv:.2f}",
@@ -55,11 +58,14 @@ def measure_deviations(samples: Iterable[SceneSample], network: SceneNetwork) ->
         ValueError: no sample shows a hand.
     """
     places, depths, translations, wrists, presences, truths = [], [], [], [], [], []
+    objects, held = [], []
     for sample in samples:
         given = run_network(network, sample)
         outputs = {name: np.asarray(value, dtype=np.float64) for name, value in given.items()}
         truths.append(sample.present)
         presences.append(outputs["presence"][0])
+        held.append(sample.object is not None)
+        objects.append(outputs.get("object_presence", np.empty(0)))
         for k in np.flatnonzero(sample.valid.all(axis=1)):
             true = sample.joints[k].astype(np.float64)
             window = crop_window(sample, network.margin, network.around_object)
@@ -78,6 +84,7 @@ def measure_deviations(samples: Iterable[SceneSample], network: SceneNetwork) ->
         _spread(np.concatenate(translations)) if translations else 0.0,
         presence_level(np.concatenate(presences), np.concatenate(truths)),
         _spread(np.concatenate(wrists)) if any(len(wrist) for wrist in wrists) else None,
+        object_level(np.concatenate(objects), np.array(held)) if network.has_object else None,
     )
 
 
@@ -87,6 +94,12 @@ def presence_level(presence: DoubleArray, present: BoolArray) -> float:
     right = np.array([(there > level).mean() + ((gone <= level).mean() if len(gone) else 0.0) for level in _LEVELS])
     best = np.flatnonzero(right >= right.max() - 1e-9)
     return float(_LEVELS[best].mean())
+
+
+def object_level(presence: DoubleArray, present: BoolArray) -> float:
+    """The threshold that tells most pictures right. Few have an object: what is given should be there."""
+    right = np.array([((presence > level) == present).mean() for level in _LEVELS])
+    return float(_LEVELS[np.flatnonzero(right >= right.max() - 1e-9)].mean())
 
 
 def _spread(errors: DoubleArray) -> float:

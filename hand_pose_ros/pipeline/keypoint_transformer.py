@@ -94,6 +94,7 @@ class KeypointTransformerNetwork:
         self._uv_std = stated(engine, "uv_std", self.size * (CAMERA_STD if self._shaped else UV_STD))
         self._depth_std = np.full(NUM_JOINTS, stated(engine, "depth_std", DEPTH_STD))
         self._level = min(stated(engine, "presence_level", 0.5), 0.99)
+        self._object_level = min(stated(engine, "object_level", 0.5), 0.99)
         self._wrist_depth_std = stated(engine, "wrist_depth_std", TRANSLATION_STD)
         self._offset_std = np.full(3, stated(engine, "hand_translation_std", TRANSLATION_STD))
 
@@ -161,7 +162,7 @@ class KeypointTransformerNetwork:
         if not self.has_object:
             return None
         rotation, translation = outputs["object_rotation"][0], outputs["object_translation"][0]
-        presence = float(outputs["object_presence"][0])
+        presence = levelled(float(outputs["object_presence"][0]), self._object_level)
         used = outputs["keypoint_score"][0] > 0
         pixels = window.to_image(outputs["keypoint_uv"][0][used].astype(np.float64), self.size)
         # The object's is the last of the identities.

@@ -14,7 +14,7 @@ pytest.importorskip("onnx")
 
 from hand_pose_ros.cli.main import main  # noqa: E402
 from hand_pose_ros.engines.onnxruntime_engine import OnnxRuntimeEngine  # noqa: E402
-from hand_pose_ros.evaluation.scene_calibration import presence_level  # noqa: E402
+from hand_pose_ros.evaluation.scene_calibration import object_level, presence_level  # noqa: E402
 from hand_pose_ros.hand_model.model import HandModel  # noqa: E402
 from hand_pose_ros.pipeline.keypoint_transformer import KeypointTransformerNetwork  # noqa: E402
 from hand_pose_ros.skeleton import Side  # noqa: E402
@@ -58,6 +58,7 @@ def test_model_card_and_weights(folder: Path, capsys: pytest.CaptureFixture[str]
     network = KeypointTransformerNetwork(engine)
     assert network.size == 64 and network.margin == 1.25 and network.has_object and not network.around_object
     assert float(engine.metadata["uv_std"]) > 0 and 0 < float(engine.metadata["presence_level"]) < 1
+    assert 0 < float(engine.metadata["object_level"]) < 1
     weights = torch.load(folder / "kt.pt", weights_only=True)
     stored = trained(folder / "last.ckpt").state_dict()
     assert all(torch.equal(weights[name], stored[name]) for name in stored)
@@ -119,6 +120,13 @@ def test_presence_level_divides() -> None:
     presence = np.array([0.9, 0.8, 0.72, 0.6, 0.65, 0.1])
     level = presence_level(presence, np.array([True, True, True, False, False, False]))
     assert 0.65 <= level <= 0.72
+
+
+def test_object_level_tells_most_pictures_right() -> None:
+    """Few pictures have an object: one of two is given up so that none of six is invented."""
+    presence = np.array([0.9, 0.3, 0.1, 0.2, 0.31, 0.4, 0.5, 0.6])
+    level = object_level(presence, np.array([True, True, *[False] * 6]))
+    assert 0.6 <= level < 0.9
 
 
 def test_configurations_survive_a_checkpoint(folder: Path) -> None:
