@@ -156,7 +156,6 @@ class ObjectConfig:
         True,
         "With a depth image: the object's surface is laid onto it, and an object of which none is measured is not "
         "given. Off: the network's own pose, which knows neither its shape nor its size.",
-        dynamic=True,
     )
 
 
