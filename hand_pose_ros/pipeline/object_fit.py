@@ -34,6 +34,8 @@ _BEHIND: Final = 0.05
 # Poses tried without a pose to follow, and beside one.
 _FIRST: Final = 512
 _FRESH: Final = 64
+# After a search in vain so many frames are searched no more thoroughly than beside a pose to follow.
+_PATIENCE: Final = 5
 # A pose is taken where so much of the surface was measured in its place, and so much more than was seen through.
 _MEASURED: Final = 0.25
 _CONTRADICTED: Final = 0.5
@@ -60,11 +62,12 @@ class ObjectFit:
         self._anew = PoseSearch(families=96, children=2, apart=6, together=3, turn=0.3, shift=0.02)
         self._on = PoseSearch(families=16, children=2, apart=4, together=3, turn=0.15, shift=0.012)
         self._last: Poses | None = None
-        self._frames = 0
+        self._frames = self._waiting = 0
 
     def reset(self) -> None:
         """Forget the last pose."""
         self._last = None
+        self._waiting = 0
 
     def find(
         self, depth: FloatArray, camera: Intrinsics, places: SeenPlaces, hands: Sequence[FloatArray]
@@ -83,11 +86,13 @@ class ObjectFit:
             self._last = None
             return None
         last, self._last = self._last, None
-        score, search = PoseScore(patch, self._surface), self._anew if last is None else self._on
-        pose, explained = search(score, self._first(patch, sure, last))
+        anew = last is None and self._waiting == 0
+        search, count = (self._anew, _FIRST) if anew else (self._on, _FRESH)
+        pose, explained = search(PoseScore(patch, self._surface), self._first(patch, sure, last, count))
         if explained.measured[0] < _MEASURED or explained.contradicted[0] > _CONTRADICTED * explained.measured[0]:
+            self._waiting = _PATIENCE if anew else max(self._waiting - 1, 0)
             return None
-        self._last = pose
+        self._last, self._waiting = pose, 0
         return pose.rotation[0].astype(np.float64), pose.translation[0].astype(np.float64)
 
     def _patch(
@@ -129,10 +134,9 @@ class ObjectFit:
         near = (weight[:, None, None] * down[:, :, None] * across[:, None, :]).max(axis=0)
         return np.asarray(_ELSEWHERE + (1.0 - _ELSEWHERE) * near, dtype=np.float32)
 
-    def _first(self, patch: DepthPatch, sure: BoolArray, last: Poses | None) -> Poses:
-        """Poses to begin with: turned in all ways, each with its surface at a place that shows the object; and about
-        the last one."""
-        count = _FIRST if last is None else _FRESH
+    def _first(self, patch: DepthPatch, sure: BoolArray, last: Poses | None, count: int) -> Poses:
+        """Poses to begin with: `count` turned in all ways, each with its surface at a place that shows the object; and
+        about the last one."""
         places = patch.points()[sure]
         self._frames += 1
         # Other places and turns in each frame.

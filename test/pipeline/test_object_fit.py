@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import pytest
 from depth_pictures import box_depth
 
 from hand_pose_ros.evaluation.two_hands_objects import Poses, mssd
@@ -71,6 +74,26 @@ def test_what_is_not_there_is_not_found() -> None:
     stick[140:160, 198:202] = 0.48
     seen = SeenPlaces(np.array([[200.0, 145.0], [200.0, 155.0]]), np.ones(2))
     assert fit.find(stick, CAMERA, seen, []) is None
+
+
+def test_in_vain_it_is_not_searched_thoroughly_in_every_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    turn, place = axis_angle_to_matrix(np.array([0.4, 0.5, 0.0])), np.array([0.0, 0.0, 0.5])
+    fit, tried = ObjectFit(box_surface(EXTENT)), []
+    first = ObjectFit._first
+
+    def counted(own: ObjectFit, *given: Any) -> Any:
+        tried.append(given[-1])
+        return first(own, *given)
+
+    monkeypatch.setattr(ObjectFit, "_first", counted)
+    stick = np.full((300, 400), 1.2, dtype=np.float32)
+    stick[140:160, 198:202] = 0.48
+    for _ in range(8):
+        assert fit.find(stick, CAMERA, SeenPlaces(np.array([[200.0, 150.0]]), np.ones(1)), []) is None
+    assert [count == max(tried) for count in tried] == [True, *[False] * 5, True, False]
+    for _ in range(12):  # there it is found again
+        found = fit.find(*_arguments(turn, place))
+    assert _error(found, turn, place) < 0.012
 
 
 def test_the_same_frames_give_the_same_poses() -> None:
