@@ -12,10 +12,10 @@ from hand_pose_ros.datasets.base import DatasetError, Reading, SampleKey
 from hand_pose_ros.datasets.synthetic.shards import unpack_depth
 from hand_pose_ros.datasets.synthetic.spec import Label, Shape
 from hand_pose_ros.datasets.two_hands import ObjectTruth, SceneDataset, SceneSample
+from hand_pose_ros.geometry.surface import UNIT_BOX
 from hand_pose_ros.geometry.symmetry import Symmetry
 from hand_pose_ros.types import BoolArray, BoundingBox, DoubleArray, Intrinsics
 
-_SIGNS: Final = np.array([[x, y, z] for x in (-0.5, 0.5) for y in (-0.5, 0.5) for z in (-0.5, 0.5)])
 _Z: Final = (0.0, 0.0, 1.0)
 _HALF_TURN: Final = ((1.0, 0.0, 0.0), 2)
 # Points of a rim.
@@ -95,7 +95,7 @@ class StoredScenes(SceneDataset):
 def _object(row: dict[str, NDArray[Any]]) -> ObjectTruth | None:
     if not row["object_present"]:
         return None
-    box = (_SIGNS * row["object_extent"]).astype(np.float32)
+    box = (UNIT_BOX * row["object_extent"]).astype(np.float32)
     name = Shape(int(row["object_shape"])).name.lower()
     return ObjectTruth(name, row["object_rotation"], row["object_translation"], box)
 

@@ -10,11 +10,11 @@ import numpy as np
 
 from hand_pose_ros.evaluation.report import Table
 from hand_pose_ros.evaluation.two_hands_objects import Poses, mssd
+from hand_pose_ros.geometry.surface import UNIT_BOX
 from hand_pose_ros.geometry.symmetry import Symmetry
 from hand_pose_ros.types import DoubleArray, ObjectEstimate
 
 _X, _Z = (1.0, 0.0, 0.0), (0.0, 0.0, 1.0)
-_CORNERS: Final = np.array([[x, y, z] for x in (-0.5, 0.5) for y in (-0.5, 0.5) for z in (-0.5, 0.5)])
 # The synthetic truth's shapes: what leaves them alike, and along which axes their corners count (a body of revolution
 # has none across its axis, as in Keypoint Transformer's training box).
 _SHAPES: Final[Mapping[str, tuple[Symmetry, tuple[float, float, float]]]] = {
@@ -77,7 +77,7 @@ class ObjectMeter:
 def object_mssd(found: ObjectEstimate, truth: ObjectEstimate) -> float:
     """MSSD (m) of the corners of the true object's box; a name that is no shape of ours has no symmetries."""
     symmetry, axes = _SHAPES.get(truth.name, (Symmetry(), (1.0, 1.0, 1.0)))
-    corners: DoubleArray = np.asarray(_CORNERS * truth.extent * axes, dtype=np.float64)
+    corners: DoubleArray = np.asarray(UNIT_BOX * truth.extent * axes, dtype=np.float64)
     return float(mssd(_pose(found), _pose(truth), corners, symmetry.rotations())[0])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,15 @@ class Mesh:
 
     vertices: FloatArray
     faces: IndexArray
+
+
+class _Element(NamedTuple):
+    """Of a .ply file: name, count, and the properties' names and types; a list's type is "list", that of its length,
+    and that of its items."""
+
+    name: str
+    count: int  # type: ignore[assignment]  # hides tuple.count, which nobody asks for
+    columns: list[tuple[str, str]]
 
 
 def read_mesh(path: str | Path) -> Mesh:
@@ -92,14 +101,14 @@ def _ply(content: bytes) -> Mesh:
         raise ValueError("no ply header")
     body = body.removeprefix(b"\r").removeprefix(b"\n")
     order, elements = _ply_header(header.decode("ascii", "replace"))
-    count, columns = elements[0][1], elements[0][2]
-    faces = elements[1] if len(elements) > 1 and elements[1][0] == "face" else None
+    _, count, columns = elements[0]
+    faces = elements[1] if len(elements) > 1 and elements[1].name == "face" else None
     names = [name for name, _ in columns]
     if not order:
         lines = body.splitlines()
         table = np.array([line.split()[: len(columns)] for line in lines[:count]], dtype=np.float64)
         vertices = table.reshape(count, len(columns))[:, [names.index(axis) for axis in "xyz"]].astype(np.float32)
-        rows = [line.split() for line in lines[count : count + faces[1]]] if faces else []
+        rows = [line.split() for line in lines[count : count + faces.count]] if faces else []
         return Mesh(vertices, _triangles([[int(word) for word in row[1 : 1 + int(row[0])]] for row in rows]))
     layout = np.dtype([(name, order + kind) for name, kind in columns])
     if len(body) < count * layout.itemsize:
@@ -109,7 +118,7 @@ def _ply(content: bytes) -> Mesh:
     return Mesh(vertices, _packed_faces(body[count * layout.itemsize :], order, faces) if faces else _triangles(()))
 
 
-def _packed_faces(body: bytes, order: str, element: tuple[str, int, list[tuple[str, str]]]) -> IndexArray:
+def _packed_faces(body: bytes, order: str, element: _Element) -> IndexArray:
     """Of a binary file: every face begins with its list of corners; what else it has comes after it."""
     _, count, columns = element
     if not columns or not columns[0][1].startswith("list "):
@@ -130,22 +139,21 @@ def _packed_faces(body: bytes, order: str, element: tuple[str, int, list[tuple[s
     return _triangles(polygons)
 
 
-def _ply_header(header: str) -> tuple[str, list[tuple[str, int, list[tuple[str, str]]]]]:
-    """Byte order ("" for text), and of each element its name, count, and its properties' names and types; a list's type
-    is "list", that of its length, and that of its items."""
+def _ply_header(header: str) -> tuple[str, list[_Element]]:
+    """Byte order ("" for text), and the elements."""
     order = ""
-    elements: list[tuple[str, int, list[tuple[str, str]]]] = []
+    elements: list[_Element] = []
     for words in (line.split() for line in header.splitlines()):
         if words[:1] == ["format"]:
             order = _PLY_FORMATS[words[1]]
         elif words[:1] == ["element"]:
-            elements.append((words[1], int(words[2]), []))
+            elements.append(_Element(words[1], int(words[2]), []))
         elif words[:2] == ["property", "list"] and elements:
-            elements[-1][2].append((words[4], f"list {_PLY_TYPES[words[2]]} {_PLY_TYPES[words[3]]}"))
+            elements[-1].columns.append((words[4], f"list {_PLY_TYPES[words[2]]} {_PLY_TYPES[words[3]]}"))
         elif words[:1] == ["property"] and elements:
-            elements[-1][2].append((words[2], _PLY_TYPES[words[1]]))
-    if not any(name == "vertex" for name, *_ in elements):
+            elements[-1].columns.append((words[2], _PLY_TYPES[words[1]]))
+    if not any(element.name == "vertex" for element in elements):
         raise ValueError("no element 'vertex'")
-    if elements[0][0] != "vertex":
+    if elements[0].name != "vertex":
         raise ValueError("the vertices are not the first element")
     return order, elements

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hand_pose_ros.geometry.surface import Surface
+from hand_pose_ros.geometry.wrist import quaternion_to_matrix
 from hand_pose_ros.hand_model.rotation import axis_angle_to_matrix
-from hand_pose_ros.types import BoolArray, DoubleArray, FloatArray
+from hand_pose_ros.types import DoubleArray, FloatArray, Intrinsics
 
 # What surface that was seen through costs, and what is hidden: of what measured surface gains.
 _SEEN_THROUGH: Final = 1.0
@@ -53,20 +54,12 @@ class DepthPatch:
     Attributes:
         depth: (H, W) metres, 0 without a reading.
         belief: (H, W) 0..1, how likely the pixel shows the object.
-        camera: fx, fy, cx, cy in pixels of the patch.
+        camera: of the patch.
     """
 
     depth: FloatArray
     belief: FloatArray
-    camera: tuple[float, float, float, float]
-
-    def points(self) -> FloatArray:
-        """(H, W, 3) metres."""
-        fx, fy, cx, cy = self.camera
-        height, width = self.depth.shape
-        x = (np.arange(width, dtype=np.float32) - cx) / fx * self.depth
-        y = (np.arange(height, dtype=np.float32)[:, None] - cy) / fy * self.depth
-        return np.stack((x, y, self.depth), axis=-1).astype(np.float32)
+    camera: Intrinsics
 
 
 class Explained(NamedTuple):
@@ -78,17 +71,28 @@ class Explained(NamedTuple):
     contradicted: FloatArray
 
 
-class _Seen(NamedTuple):
-    """points, normals (H, 3, N) of the surface before the camera; (H, N) their cosine to the ray, the area that each
-    shows, how far behind them the measurement lies, whether there is one, and what is believed of its pixel."""
+class Looked(NamedTuple):
+    """What H poses (`poses`) of a surface of N points meet in the patch: points, normals (H, 3, N) of the surface
+    before the camera; (H, N) the normals' cosine to the ray, the depth measured there (0: none), how far behind the
+    points it lies, and what is believed of its pixel."""
 
+    poses: Poses
     points: FloatArray
     normals: FloatArray
     facing: FloatArray
-    area: FloatArray
+    measured: FloatArray
     gap: FloatArray
-    known: BoolArray
     belief: FloatArray
+
+    def at(self, chosen: NDArray[np.intp]) -> Looked:
+        """Some of them."""
+        return Looked(self.poses.at(chosen), *(part[chosen] for part in self[1:]))
+
+    def beside(self, other: Looked) -> Looked:
+        """These and the others."""
+        return Looked(
+            _joined(self.poses, other.poses), *(np.concatenate(pair) for pair in zip(self[1:], other[1:], strict=True))
+        )
 
 
 class PoseScore:
@@ -103,10 +107,9 @@ class PoseScore:
         self._points = np.ascontiguousarray(surface.points.T)
         self._normals = np.ascontiguousarray(surface.normals.T)
 
-    def __call__(self, poses: Poses, reach: float) -> Explained:
+    def worth(self, seen: Looked, reach: float) -> Explained:
         """reach: how far (m) a measurement may lie from the surface."""
-        seen = self._seen(poses)
-        area, gap, known = seen.area, seen.gap, seen.known
+        area, gap, known = np.maximum(seen.facing, 0.0), seen.gap, seen.measured > 0
         near = known & (np.abs(gap) < reach)
         through = known & (gap >= reach)
         fit = seen.belief * (1.0 - (gap / reach) ** 2)
@@ -118,12 +121,12 @@ class PoseScore:
             (area * through).sum(axis=1) / visible,
         )
 
-    def drawn(self, poses: Poses, reach: float) -> Poses:
+    def drawn(self, seen: Looked, reach: float) -> Poses:
         """One step of Gauss and Newton that brings the surface nearer to what was measured within `reach` of it
         (point to plane, along the ray)."""
-        seen = self._seen(poses)
-        near = seen.known & (np.abs(seen.gap) < reach)
-        weight = seen.area * near * np.maximum(seen.belief, 0.0) * (1.0 - (seen.gap / reach) ** 2)
+        poses = seen.poses
+        near = (seen.measured > 0) & (np.abs(seen.gap) < reach)
+        weight = np.maximum(seen.facing, 0.0) * near * np.maximum(seen.belief, 0.0) * (1.0 - (seen.gap / reach) ** 2)
         lever = seen.points - poses.translation[:, :, None]
         slopes = np.concatenate((np.cross(lever, seen.normals, axis=1), seen.normals), axis=1)  # (H, 6, N)
         weighted = slopes * weight[:, None]
@@ -138,19 +141,20 @@ class PoseScore:
         turned = axis_angle_to_matrix(turn).astype(np.float32) @ poses.rotation
         return Poses(turned, poses.translation + shift.astype(np.float32))
 
-    def _seen(self, poses: Poses) -> _Seen:
-        fx, fy, cx, cy = self._camera
+    def look(self, poses: Poses) -> Looked:
+        """Where these poses' surface lies in the patch, and what was measured there."""
+        camera = self._camera
         points = poses.rotation @ self._points + poses.translation[:, :, None]
         normals = poses.rotation @ self._normals
         z = np.maximum(points[:, 2], 1e-3)
         facing = np.einsum("hcn,hcn->hn", normals, points)
         facing /= -z
-        column = np.clip(np.rint(points[:, 0] / z * fx + (cx + 1)), 0, self._width - 1).astype(np.intp)
-        row = np.clip(np.rint(points[:, 1] / z * fy + (cy + 1)), 0, self._height - 1).astype(np.intp)
+        column = np.clip(np.rint(points[:, 0] / z * camera.fx + (camera.cx + 1)), 0, self._width - 1).astype(np.intp)
+        row = np.clip(np.rint(points[:, 1] / z * camera.fy + (camera.cy + 1)), 0, self._height - 1).astype(np.intp)
         row *= self._width
         row += column
         measured = self._depth[row]
-        return _Seen(points, normals, facing, np.maximum(facing, 0.0), measured - z, measured > 0, self._belief[row])
+        return Looked(poses, points, normals, facing, measured, measured - z, self._belief[row])
 
 
 class PoseSearch:
@@ -179,21 +183,24 @@ class PoseSearch:
 
     def __call__(self, score: PoseScore, first: Poses) -> tuple[Poses, Explained]:
         """The best pose (1 of them) that comes of the first ones, and how well it explains the patch."""
-        value = score(first, _COARSE).value
-        best = first.at(_highest(value, self._families))
+        seen = score.look(first)
+        best = seen.at(_highest(score.worth(seen, _COARSE).value, self._families))
         for k, (turns, shifts) in enumerate(zip(self._turns, self._shifts, strict=True)):
-            own, reach = len(best.rotation), max(_FINE, _COARSE * _NARROW ** (k + 1))
-            parents = best.at(np.arange(len(turns)) % own)
+            own, reach = len(best.facing), max(_FINE, _COARSE * _NARROW ** (k + 1))
+            parents = best.poses.at(np.arange(len(turns)) % own)
             moved = Poses(turns @ parents.rotation, parents.translation + shifts)
-            drawn = score.drawn(best, 2.0 * reach)
-            poses = Poses(*(np.concatenate(parts) for parts in zip(best, drawn, moved, strict=True)))
-            value = score(poses, reach).value
-            if k < self._apart and len(poses.rotation) % own == 0:
-                best = poses.at(value.reshape(-1, own).argmax(axis=0) * own + np.arange(own))
+            seen = best.beside(score.look(_joined(score.drawn(best, 2.0 * reach), moved)))
+            value = score.worth(seen, reach).value
+            if k < self._apart and len(value) % own == 0:
+                best = seen.at(value.reshape(-1, own).argmax(axis=0) * own + np.arange(own))
             else:
-                best = poses.at(_highest(value, _COMPETE))
+                best = seen.at(_highest(value, _COMPETE))
         chosen = best.at(np.array([0]))
-        return chosen, score(chosen, 2.0 * _FINE)
+        return chosen.poses, score.worth(chosen, 2.0 * _FINE)
+
+
+def _joined(first: Poses, second: Poses) -> Poses:
+    return Poses(*(np.concatenate(pair) for pair in zip(first, second, strict=True)))
 
 
 def _highest(value: FloatArray, count: int) -> NDArray[np.intp]:
@@ -205,10 +212,5 @@ def even_rotations(count: int) -> DoubleArray:
     index = np.arange(count) + 0.5
     small, large = np.sqrt(index / count), np.sqrt(1.0 - index / count)
     alpha, beta = 2 * np.pi * index / np.sqrt(2.0), 2 * np.pi * index / 1.533751168755204
-    x, y, z, w = small * np.sin(alpha), small * np.cos(alpha), large * np.sin(beta), large * np.cos(beta)
-    rows = (
-        (1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)),
-        (2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)),
-        (2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)),
-    )
-    return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
+    xyzw = (small * np.sin(alpha), small * np.cos(alpha), large * np.sin(beta), large * np.cos(beta))
+    return quaternion_to_matrix(np.stack(xyzw, axis=-1))

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from hand_pose_ros.types import DoubleArray, FloatArray, InvalidData
 
 POINTS: Final = 160
-# Unit cube: corners and the two triangles of each face, seen from outside against the clock.
-_CORNERS: Final = np.array([[x, y, z] for x in (-0.5, 0.5) for y in (-0.5, 0.5) for z in (-0.5, 0.5)])
+# Corners (8, 3) of the unit cube about its middle, and the two triangles of each face, seen from outside against the
+# clock.
+UNIT_BOX: Final = np.array([[x, y, z] for x in (-0.5, 0.5) for y in (-0.5, 0.5) for z in (-0.5, 0.5)])
 _BOX_FACES: Final = np.array(
     [
         *((0, 1, 3), (0, 3, 2), (4, 6, 7), (4, 7, 5), (0, 4, 5), (0, 5, 1)),
@@ -38,7 +39,7 @@ class Surface:
 
 def box_surface(extent: FloatArray | DoubleArray, count: int = POINTS) -> Surface:
     """Of a box of `extent` (3,) metres about its middle."""
-    return mesh_surface(_CORNERS * np.asarray(extent, dtype=np.float64), _BOX_FACES, count)
+    return mesh_surface(UNIT_BOX * np.asarray(extent, dtype=np.float64), _BOX_FACES, count)
 
 
 def mesh_surface(vertices: FloatArray | DoubleArray, faces: NDArray[np.integer[Any]], count: int = POINTS) -> Surface:

@@ -71,12 +71,11 @@ def matrix_to_quaternion(rotation: DoubleArray) -> DoubleArray:
 
 
 def quaternion_to_matrix(quaternion: FloatArray | DoubleArray) -> DoubleArray:
-    """Unit quaternion (x, y, z, w) -> rotation matrix (3, 3)."""
-    x, y, z, w = np.asarray(quaternion, dtype=np.float64)
-    return np.array(
-        [
-            [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
-            [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
-            [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
-        ]
+    """Unit quaternions (..., 4), x, y, z, w -> rotation matrices (..., 3, 3)."""
+    x, y, z, w = np.moveaxis(np.asarray(quaternion, dtype=np.float64), -1, 0)
+    rows = (
+        (1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)),
+        (2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)),
+        (2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)),
     )
+    return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from itertools import product
 from typing import Final
 
 import numpy as np
@@ -12,7 +11,7 @@ import numpy as np
 from hand_pose_ros.config import ObjectConfig, PipelineConfig
 from hand_pose_ros.geometry.camera import project
 from hand_pose_ros.geometry.mesh_file import MeshFileError, read_mesh
-from hand_pose_ros.geometry.surface import Surface, box_surface, mesh_surface
+from hand_pose_ros.geometry.surface import UNIT_BOX, Surface, box_surface, mesh_surface
 from hand_pose_ros.geometry.symmetry import Axis, Symmetry
 from hand_pose_ros.options import ConfigError
 from hand_pose_ros.pipeline.object_fit import ObjectFit
@@ -20,7 +19,6 @@ from hand_pose_ros.pipeline.scene_estimator import SceneLook
 from hand_pose_ros.types import DoubleArray, Frame, Intrinsics, InvalidData, ObjectEstimate
 
 _AXES: Final[dict[str, Axis]] = {"x": (1.0, 0.0, 0.0), "y": (0.0, 1.0, 0.0), "z": (0.0, 0.0, 1.0)}
-_CORNERS: Final = np.array(list(product((-0.5, 0.5), repeat=3)))
 
 
 class HeldObjects:
@@ -74,7 +72,7 @@ class HeldObjects:
             self._forget_fit()
             return ()
         rotation, place = best.held.rotation, best.wrist + best.held.translation
-        if self._fit is not None and self.config.fit and frame.depth is not None and best.held.places is not None:
+        if self._fit is not None and frame.depth is not None and best.held.places is not None:
             hands = [hand.joints for look in looks for hand in look.hands]
             found = self._fit.find(frame.depth, frame.intrinsics, best.held.places, hands)
             if found is None:
@@ -101,7 +99,7 @@ class HeldObjects:
         """Where the last box's corners (8, 2) are seen; None without one before the camera."""
         if self._last is None:
             return None
-        corners = (_CORNERS * self._extent) @ self._last.rotation.T + self._last.translation
+        corners = (UNIT_BOX * self._extent) @ self._last.rotation.T + self._last.translation
         return project(corners, camera) if (corners[:, 2] > 0.05).all() else None
 
     def _familiar(self, rotation: DoubleArray, last: ObjectEstimate | None) -> DoubleArray:
@@ -155,4 +153,4 @@ def _shape(config: ObjectConfig) -> tuple[DoubleArray, Surface | None]:
         raise ConfigError(
             f"object: expected a mesh or size_x, size_y and size_z above 0 for {config.name}, got {extent.tolist()}"
         )
-    return extent, box_surface(extent)
+    return extent, box_surface(extent) if config.fit else None

@@ -12,6 +12,7 @@ from typing import Final
 import cv2
 import numpy as np
 
+from hand_pose_ros.geometry.camera import back_project, project
 from hand_pose_ros.geometry.pose_search import DepthPatch, Poses, PoseScore, PoseSearch, even_rotations
 from hand_pose_ros.geometry.surface import Surface
 from hand_pose_ros.hand_model.rotation import axis_angle_to_matrix
@@ -117,10 +118,14 @@ class ObjectFit:
         seen = np.ascontiguousarray(depth[low[1] : high[1] : step, low[0] : high[0] : step])
         if not seen.size:
             return None, nothing
-        own = (camera.fx / step, camera.fy / step, (camera.cx - low[0]) / step, (camera.cy - low[1]) / step)
-        belief = self._belief((at - low) / step, places.chances[likely], seen.shape, own[0] / distance)
+        left, top = low.tolist()
+        own = Intrinsics(
+            *(camera.fx / step, camera.fy / step, (camera.cx - left) / step, (camera.cy - top) / step),
+            *reversed(seen.shape),
+        )
+        belief = self._belief((at - low) / step, places.chances[likely], seen.shape, own.fx / distance)
         belief[np.abs(seen - distance) > 2 * self._radius + _BEHIND] = 0.0
-        belief[np.abs(seen - _drawn(hands, seen.shape, own)) < 1.5 * _HAND] *= _ON_HAND
+        belief[np.abs(seen - _drawn(hands, own)) < 1.5 * _HAND] *= _ON_HAND
         sure = (seen > 0) & (belief > 0.5 * belief.max())
         return (DepthPatch(seen, belief, own), sure) if sure.any() else (None, nothing)
 
@@ -137,7 +142,8 @@ class ObjectFit:
     def _first(self, patch: DepthPatch, sure: BoolArray, last: Poses | None, count: int) -> Poses:
         """Poses to begin with: `count` turned in all ways, each with its surface at a place that shows the object; and
         about the last one."""
-        places = patch.points()[sure]
+        row, column = np.nonzero(sure)
+        places = back_project(np.column_stack((column, row)).astype(np.float64), patch.depth[sure], patch.camera)
         self._frames += 1
         # Other places and turns in each frame.
         own = places[((np.arange(count) * 0.6180339887 + 0.37 * self._frames) % 1.0 * len(places)).astype(int)]
@@ -153,20 +159,17 @@ class ObjectFit:
         return Poses(*(np.concatenate(pair) for pair in zip(beside, poses, strict=True)))
 
 
-def _drawn(
-    hands: Sequence[FloatArray], shape: tuple[int, ...], camera: tuple[float, float, float, float]
-) -> FloatArray:
+def _drawn(hands: Sequence[FloatArray], camera: Intrinsics) -> FloatArray:
     """How far (H, W) the hands' bones are, drawn as thick as fingers; -1 elsewhere."""
-    picture = np.full(shape, -1.0, dtype=np.float32)
+    picture = np.full((camera.height, camera.width), -1.0, dtype=np.float32)
     if not hands:
         return picture
     joints = np.stack(hands).astype(np.float64)
     points = (joints[:, _STARTS] + _ALONG * (joints[:, _ENDS] - joints[:, _STARTS])).reshape(-1, 3)
     points = points[points[:, 2] > _NEAREST]
     points = points[np.argsort(-points[:, 2])]
-    fx, fy, cx, cy = camera
     z = points[:, 2]
-    places = np.rint(np.stack((points[:, 0] / z * fx + cx, points[:, 1] / z * fy + cy, _HAND * fx / z), axis=1))
+    places = np.rint(np.column_stack((project(points, camera), _HAND * camera.fx / z)))
     near = np.abs(places).max(axis=1) < 4 * _SIDE
     for (x, y, radius), depth in zip(places[near].astype(int).tolist(), z[near].tolist(), strict=True):
         cv2.circle(picture, (x, y), max(1, radius), depth, -1)

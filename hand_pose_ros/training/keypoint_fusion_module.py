@@ -76,11 +76,8 @@ class KeypointFusionModule(AveragedModule):
             return super().optimizer()
         branch = cast(KeypointFusion, self.network).depth_branch
         hidden, rest = hidden_apart(self.network, (branch.encoder, branch.decoder))
-        decay = self.schedule.weight_decay
-        groups: list[dict[str, Any]] = [{"params": hidden, "weight_decay": decay, "momentum": MOMENTUM}]
-        for matrices in (True, False):
-            some = [parameter for _, parameter in rest if (parameter.ndim > 1) is matrices]
-            groups.append({"params": some, "weight_decay": decay if matrices or self.schedule.decay_all else 0.0})
+        convolutions = {"params": hidden, "weight_decay": self.schedule.weight_decay, "momentum": MOMENTUM}
+        groups = [convolutions, *self.decayed([parameter for _, parameter in rest])]
         return Muon(groups, lr=self.schedule.learning_rate)
 
     def loss(self, batch: CropBatch) -> dict[str, Tensor]:

@@ -19,6 +19,7 @@ from hand_pose_ros.datasets.synthetic.spec import Label, Shape
 from hand_pose_ros.geometry.camera import project
 from hand_pose_ros.geometry.relief import RELIEF_MAPS, relief, view_of
 from hand_pose_ros.geometry.scene_crop import Window
+from hand_pose_ros.geometry.surface import UNIT_BOX
 from hand_pose_ros.hand_model.rotation import axis_angle_to_matrix, matrix_to_axis_angle
 from hand_pose_ros.training.shards import Batch
 from hand_pose_ros.types import BoolArray, DoubleArray, Intrinsics
@@ -29,7 +30,6 @@ MAP_STRIDE: Final = 2  # of the networks' maps
 _MIRROR: Final = np.array([-1.0, 1.0, 1.0])
 _MASK_LEVEL: Final = 127
 _NEAREST: Final = 0.05  # metres; what is nearer, or behind the camera, is not projected
-_CORNERS: Final = np.array([[x, y, z] for x in (-0.5, 0.5) for y in (-0.5, 0.5) for z in (-0.5, 0.5)])
 _HALF_TURNS: Final = np.array([np.diag(d) for d in ((1, 1, 1), (1, -1, -1), (-1, 1, -1), (-1, -1, 1))], dtype=float)
 # Of every shape: which half turns leave it alike (of the four above), and along which axes its training box has a
 # width: a body of revolution's has none across its axis, as in the published loader, so that no turn about it counts.
@@ -198,7 +198,7 @@ def _box(
     _, valid = _hands(one)
     points = [np.asarray(batch["joints"][n], dtype=np.float64)[valid[0]]]
     if around_object and "object_present" in batch and batch["object_present"][n]:
-        corners = batch["object_box"][n] if "object_box" in batch else _CORNERS * batch["object_extent"][n]
+        corners = batch["object_box"][n] if "object_box" in batch else UNIT_BOX * batch["object_extent"][n]
         points.append(corners @ batch["object_rotation"][n].T + batch["object_translation"][n])
     every = np.concatenate(points)
     every = every[every[:, 2] > _NEAREST]
@@ -251,7 +251,7 @@ def _models(batch: Batch) -> _Models:
     kinds = [Shape(int(kind)) if here else Shape.BOX for kind, here in zip(batch["object_shape"], there, strict=True)]
     widths = np.array([_ALIKE[kind][1] for kind in kinds])
     symmetries = np.stack([_HALF_TURNS[list(_ALIKE[kind][0])] for kind in kinds])
-    return _Models(_CORNERS * (widths * batch["object_extent"])[:, None], symmetries, there.astype(float), True)
+    return _Models(UNIT_BOX * (widths * batch["object_extent"])[:, None], symmetries, there.astype(float), True)
 
 
 def _objects(batch: Batch, views: list[_View], size: int) -> dict[str, np.ndarray]:

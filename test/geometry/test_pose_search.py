@@ -8,7 +8,7 @@ from depth_pictures import box_depth
 
 from hand_pose_ros.evaluation.two_hands_objects import Poses as TruePoses
 from hand_pose_ros.evaluation.two_hands_objects import mssd
-from hand_pose_ros.geometry.pose_search import DepthPatch, Poses, PoseScore, PoseSearch, even_rotations
+from hand_pose_ros.geometry.pose_search import DepthPatch, Explained, Poses, PoseScore, PoseSearch, even_rotations
 from hand_pose_ros.geometry.surface import box_surface
 from hand_pose_ros.geometry.symmetry import Symmetry
 from hand_pose_ros.hand_model.rotation import axis_angle_to_matrix
@@ -24,8 +24,11 @@ ALIKE = Symmetry((((0.0, 0.0, 1.0), 2), ((1.0, 0.0, 0.0), 2))).rotations()
 
 def _score(depth: FloatArray, belief: FloatArray | None = None) -> PoseScore:
     believed = np.ones_like(depth) if belief is None else belief
-    camera = (CAMERA.fx, CAMERA.fy, CAMERA.cx, CAMERA.cy)
-    return PoseScore(DepthPatch(depth, believed, camera), box_surface(EXTENT))
+    return PoseScore(DepthPatch(depth, believed, CAMERA), box_surface(EXTENT))
+
+
+def _worth(score: PoseScore, poses: Poses, reach: float) -> Explained:
+    return score.worth(score.look(poses), reach)
 
 
 def _poses(rotation: DoubleArray, place: DoubleArray) -> Poses:
@@ -40,24 +43,24 @@ def _error(found: Poses) -> float:
 def test_the_true_pose_is_measured_and_not_contradicted() -> None:
     depth = box_depth(CAMERA, EXTENT, TURN, PLACE)
     depth[depth == 0] = 0.9  # a wall
-    found = _score(depth)(_poses(TURN, PLACE), 0.01)
+    found = _worth(_score(depth), _poses(TURN, PLACE), 0.01)
     assert found.measured[0] > 0.95 and found.contradicted[0] < 0.05 and found.value[0] > 0
     # Nearer than it is: all of it was seen through.
-    nearer = _score(depth)(_poses(TURN, PLACE - np.array([0, 0, 0.1])), 0.01)
+    nearer = _worth(_score(depth), _poses(TURN, PLACE - np.array([0, 0, 0.1])), 0.01)
     assert nearer.measured[0] < 0.05 and nearer.contradicted[0] > 0.95 and nearer.value[0] < 0
     # Behind: it may be there, hidden.
-    behind = _score(depth)(_poses(TURN, PLACE + np.array([0, 0, 0.2])), 0.01)
+    behind = _worth(_score(depth), _poses(TURN, PLACE + np.array([0, 0, 0.2])), 0.01)
     assert behind.contradicted[0] < 0.05 and nearer.value[0] < behind.value[0] < found.value[0]
 
 
 def test_where_nothing_was_measured_nothing_is_told() -> None:
-    told = _score(np.zeros((80, 100), dtype=np.float32))(_poses(TURN, PLACE), 0.01)
+    told = _worth(_score(np.zeros((80, 100), dtype=np.float32)), _poses(TURN, PLACE), 0.01)
     assert told.value[0] == told.measured[0] == told.contradicted[0] == 0
 
 
 def test_outside_of_the_patch_nothing_is_told() -> None:
     depth = np.full((80, 100), 0.9, dtype=np.float32)
-    told = _score(depth)(_poses(TURN, PLACE + np.array([2.0, 0, 0])), 0.01)
+    told = _worth(_score(depth), _poses(TURN, PLACE + np.array([2.0, 0, 0])), 0.01)
     assert told.value[0] == told.contradicted[0] == 0
 
 
@@ -65,7 +68,7 @@ def test_what_is_not_believed_is_worth_nothing() -> None:
     depth = box_depth(CAMERA, EXTENT, TURN, PLACE)
     believed, doubted = (_score(depth, np.full_like(depth, value)) for value in (1.0, 0.0))
     pose = _poses(TURN, PLACE)
-    assert believed(pose, 0.01).value[0] > 0 > doubted(pose, 0.01).value[0]
+    assert _worth(believed, pose, 0.01).value[0] > 0 > _worth(doubted, pose, 0.01).value[0]
 
 
 def test_a_step_draws_the_surface_to_what_was_measured() -> None:
@@ -73,7 +76,7 @@ def test_a_step_draws_the_surface_to_what_was_measured() -> None:
     pose = _poses(axis_angle_to_matrix(np.array([0.05, -0.04, 0.03])) @ TURN, PLACE + np.array([0.004, -0.003, 0.008]))
     before = _error(pose)
     for _ in range(6):
-        pose = score.drawn(pose, 0.03)
+        pose = score.drawn(score.look(pose), 0.03)
     assert _error(pose) < 0.35 * before
 
 
