@@ -223,8 +223,8 @@ def placed_presence(output: KeypointTransformerOutput, found: Tensor) -> Tensor:
 
 def _object_presence(output: KeypointTransformerOutput, chances: Tensor, authors: bool) -> Tensor:
     """(B,) of the keypoints' chances (B, K) to be the object's. Ours: geometric mean with the highest value of the
-    segmentation, which tells scenes with an object from those without better (area under the curve 0.83, by the
-    keypoints alone 0.75)."""
+    segmentation, which tells scenes with an object from those without better than the keypoints alone
+    (docs/keypoint_transformer.md)."""
     surest = _certain(chances, output.keypoints)
     if authors:
         return surest
