@@ -200,6 +200,12 @@ class PipelineConfig:
     max_depth: float = option(
         2.0, "Depth readings farther than this (m) are ignored.", minimum=0.1, maximum=20.0, dynamic=True
     )
+    depth_fit: bool = option(
+        True,
+        "With a depth image: the hand model's surface is laid onto it about the network's joints, and gives joints and "
+        "mesh (about 3 ms a hand). Off: the network's own joints.",
+        dynamic=True,
+    )
     mesh: bool = option(True, "Fit the hand model to the joints and give its mesh.", dynamic=True)
     mano_path: str = option(
         "", "Folder with your own MANO_RIGHT and MANO_LEFT files; empty uses the bundled licence-free hand."

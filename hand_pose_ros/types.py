@@ -231,7 +231,7 @@ class ObjectEstimate:
 class Scene:
     """What the pipeline says of one frame. A hand that is not observed is not in `hands`.
 
-    `timings_ms` maps stage names (find, crop, infer, lift, mesh, track, total) to milliseconds; `dropped` counts hands
+    `timings_ms` maps stage names (find, crop, infer, lift, fit, mesh, track, total) to ms; `dropped` counts hands
     thrown away in this frame by reason (for instance "non_finite", "low_score").
     """
 

@@ -46,7 +46,7 @@ def test_every_option_is_documented_and_its_default_allowed(item: Option) -> Non
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"cube": 0.2}, r"unknown option\(s\) cube; known: cube_size, engine"),
+        ({"cube": 0.2}, r"unknown option\(s\) cube; known: cube_size, depth_fit, engine"),
         ({"tracking": 1}, r"unknown option\(s\) tracking;"),
         ({"cube_size": 2.0}, r"cube_size: expected 0.1 to 0.6, got 2.0"),
         ({"cube_size": float("nan")}, "cube_size: expected 0.1 to 0.6, got nan"),

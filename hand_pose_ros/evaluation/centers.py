@@ -104,7 +104,13 @@ class FoundCenter:
     center = "finder"
 
     def __init__(self, finder: Finder, estimator: Estimator, config: PipelineConfig) -> None:
-        fixed = {"mesh": False, "max_hands": 1, "tracking.enabled": False, "smoothing.enabled": False}
+        fixed = {
+            "mesh": False,
+            "depth_fit": False,
+            "max_hands": 1,
+            "tracking.enabled": False,
+            "smoothing.enabled": False,
+        }
         single = replace(config, fixed)
         self._told = _ToldSide(finder, estimator, single)
         self._configs = {side: replace(single, {"sides": side.value}) for side in Side}

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hand_pose_ros.hand_model.anatomy import axes_of
+from hand_pose_ros.hand_model.articulated import HandState
 from hand_pose_ros.hand_model.model import MIRROR_AXIS_ANGLE, NUM_BETAS, HandModel
 from hand_pose_ros.hand_model.rotation import axis_angle_to_matrix, matrix_to_axis_angle
 from hand_pose_ros.skeleton import CANONICAL_TO_MANO, NUM_JOINTS, Side
@@ -80,12 +81,31 @@ class HandFitter:
         points = joints[CANONICAL_TO_MANO].astype(np.float64)
         if self.model.side is Side.LEFT:
             points[:, 0] *= -1.0
-        betas = self._shape(points, betas_prior)
+        parameters = self.parameters_of(self.state_of(points, self._shape(points, betas_prior)))
+        return parameters, self.model.forward_parameters(parameters).vertices
+
+    def state_of(self, points: Array, betas: Array) -> HandState:
+        """The pose of a right hand of this shape (10,) whose joints lie as nearly at `points` (21, 3) as can be.
+
+        Metres, MANO's order, tips last.
+        """
         rest = self._rest + self._moves @ betas
         turn, place = _align(rest[_PALM], points[_PALM], _PALM_WEIGHTS)
         rotations = self._finger_rotations(rest, points, turn, place)
-        parameters = self._parameters(rotations, turn, place, rest, betas)
-        return parameters, self.model.forward_parameters(parameters).vertices
+        return HandState(np.concatenate([turn[None], rotations]), turn @ rest[0] + place, betas)
+
+    def parameters_of(self, state: HandState) -> ManoParameters:
+        """This model's parameters; a left hand's are those of the mirrored state."""
+        axis_angles = matrix_to_axis_angle(state.rotations)
+        # The model turns about its wrist joint: x = R (rest - wrist) + wrist + transl.
+        transl = state.place - (self._rest[0] + self._moves[0] @ state.betas)
+        if self.model.side is Side.LEFT:
+            axis_angles = axis_angles * MIRROR_AXIS_ANGLE
+            transl = transl * (-1.0, 1.0, 1.0)
+        values = axis_angles.astype(np.float32)
+        return ManoParameters(
+            values[0], values[1:].reshape(45), state.betas.astype(np.float32), np.asarray(transl, dtype=np.float32)
+        )
 
     def _shape(self, points: Array, prior: FloatArray | None) -> Array:
         """Regularised least squares on the running mean of the bone lengths."""
@@ -170,18 +190,6 @@ class HandFitter:
         bend = np.clip(bend, *_HINGE_BEND)
         flex = axis_angle_to_matrix(axes[:, 0] * bend[:, None])
         return np.asarray(flex @ axis_angle_to_matrix(axes[:, 1] * side[:, None]))
-
-    def _parameters(self, rotations: Array, turn: Array, place: Array, rest: Array, betas: Array) -> ManoParameters:
-        axis_angles = matrix_to_axis_angle(np.concatenate([turn[None], rotations]))
-        # The model turns about its wrist joint: x = R (rest - wrist) + wrist + transl.
-        transl = place + turn @ rest[0] - rest[0]
-        if self.model.side is Side.LEFT:
-            axis_angles = axis_angles * MIRROR_AXIS_ANGLE
-            transl = transl * (-1.0, 1.0, 1.0)
-        values = axis_angles.astype(np.float32)
-        return ManoParameters(
-            values[0], values[1:].reshape(45), betas.astype(np.float32), np.asarray(transl, dtype=np.float32)
-        )
 
 
 def fit_hand(

@@ -219,7 +219,7 @@ class HandModel:
         world[:, 0, :, :3] = rotations[:, 0]
         world[:, 0, :, 3] = rest_joints[:, 0]
         # Five fingers at once, one tree level after the other.
-        for level in self._levels:
+        for level in self.levels:
             parent = world[:, self.parents[level]]
             offset = rest_joints[:, level] - rest_joints[:, self.parents[level]]
             world[:, level, :, :3] = parent[..., :3] @ rotations[:, level]
@@ -228,7 +228,8 @@ class HandModel:
         return world
 
     @cached_property
-    def _levels(self) -> tuple[IntArray, ...]:
+    def levels(self) -> tuple[IntArray, ...]:
+        """The joints at one, two and three joints from the wrist."""
         depth = [0] * NUM_MODEL_JOINTS
         for joint in range(1, NUM_MODEL_JOINTS):
             depth[joint] = depth[int(self.parents[joint])] + 1

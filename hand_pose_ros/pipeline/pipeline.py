@@ -11,12 +11,14 @@ from hand_pose_ros.config import PipelineConfig
 from hand_pose_ros.engines.base import Engine
 from hand_pose_ros.engines.blas import single_threaded_blas
 from hand_pose_ros.engines.zoo import find_model
+from hand_pose_ros.hand_model.surface_fit import FittedHand
 from hand_pose_ros.options import ConfigError, flatten, options
 from hand_pose_ros.pipeline.assembly import joint_pixels, region_of_interest, valid_joints, wrist_of
 from hand_pose_ros.pipeline.estimator import DroppedHand, Estimator
 from hand_pose_ros.pipeline.finders import finder_file, open_finder
 from hand_pose_ros.pipeline.following import Finder, Following, sides_of
 from hand_pose_ros.pipeline.hand_models import load_hand_models
+from hand_pose_ros.pipeline.hand_surface import HandSurfaces
 from hand_pose_ros.pipeline.inside import InsideView, inside_of
 from hand_pose_ros.pipeline.meshes import Meshes
 from hand_pose_ros.pipeline.models import open_pose_model
@@ -75,6 +77,7 @@ class Pipeline:
             else SingleHands(self._finder, self._estimator, self._tracker, self._judge, self._trust)
         )
         self._meshes = Meshes(load_hand_models(config)) if config.mesh else None
+        self._surfaces = HandSurfaces(load_hand_models(config)) if config.depth_fit else None
         self.counts: Counter[str] = Counter()
         self._last: Instant | None = None
 
@@ -127,6 +130,8 @@ class Pipeline:
     def reset(self) -> None:
         """Forget the followed hands; the counts stay."""
         self._following.reset()
+        if self._surfaces is not None:
+            self._surfaces.reset()
         self._last = None
 
     def reconfigure(self, config: PipelineConfig) -> None:
@@ -141,6 +146,8 @@ class Pipeline:
             raise ConfigError(f"cannot be changed while running: {', '.join(fixed)}; restart with the new values")
         if config.mesh and self._meshes is None:
             self._meshes = Meshes(load_hand_models(config))
+        if config.depth_fit and self._surfaces is None:
+            self._surfaces = HandSurfaces(load_hand_models(config))
         self._config = config
         self._following.reconfigure(config)
         self._tracker.config = config.tracking
@@ -176,18 +183,27 @@ class Pipeline:
         self, tracks: Sequence[Track], frame: Frame, timer: StageTimer, dropped: Counter[str]
     ) -> tuple[HandEstimate, ...]:
         hands = []
+        with timer.stage("fit"):
+            fitted = self._fitted(tracks, frame)
         for track in tracks:
             try:
-                hands.append(self._estimate_of(track, frame, timer))
+                hands.append(self._estimate_of(track, fitted.get(track.track_id), frame, timer))
             except DroppedHand as drop:
                 dropped[drop.reason] += 1
                 self._tracker.lose(track)
         return tuple(hands)
 
-    def _estimate_of(self, track: Track, frame: Frame, timer: StageTimer) -> HandEstimate:
+    def _fitted(self, tracks: Sequence[Track], frame: Frame) -> dict[int, FittedHand]:
+        """The followed hands that depth shows, by their numbers."""
+        config = self._config
+        if self._surfaces is None or not config.depth_fit:
+            return {}
+        return self._surfaces.fit(tracks, frame, (config.min_depth, config.max_depth), config.one_person)
+
+    def _estimate_of(self, track: Track, fitted: FittedHand | None, frame: Frame, timer: StageTimer) -> HandEstimate:
         hand, camera = track.hand, frame.intrinsics
         with timer.stage("track"):
-            joints = self._smooth(track)
+            joints = self._smooth(track, hand.joints if fitted is None else fitted.joints)
         with timer.stage("lift"):
             pixels = joint_pixels(joints, camera)
             valid = valid_joints(pixels, hand.joint_std, camera, self._config.tracking.max_joint_std)
@@ -195,7 +211,10 @@ class Pipeline:
         mano, vertices = None, None
         if self._config.mesh and self._meshes is not None:
             with timer.stage("mesh"):
-                mano, vertices = self._meshes.fit(track, joints)
+                if fitted is not None and not self._config.smoothing.enabled:
+                    mano, vertices = fitted.parameters, fitted.vertices
+                else:
+                    mano, vertices = self._meshes.fit(track, joints)
         return HandEstimate(
             side=hand.side,
             joints=joints,
@@ -210,15 +229,15 @@ class Pipeline:
             vertices=vertices,
         )
 
-    def _smooth(self, track: Track) -> FloatArray:
+    def _smooth(self, track: Track, joints: FloatArray) -> FloatArray:
         config = self._config.smoothing
         if not config.enabled:
             track.smoother = None
-            return track.hand.joints
+            return joints
         if track.smoother is None:
             track.smoother = OneEuroFilter(config)
         track.smoother.config = config
-        return track.smoother(track.hand.joints, track.stamp_ns)
+        return track.smoother(joints, track.stamp_ns)
 
     def _count(self, hands: tuple[HandEstimate, ...], dropped: Counter[str]) -> None:
         self.counts["frames"] += 1

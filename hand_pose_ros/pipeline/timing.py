@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-STAGES: Final = ("find", "crop", "infer", "lift", "mesh", "track", "total")
+STAGES: Final = ("find", "crop", "infer", "lift", "fit", "mesh", "track", "total")
 
 
 class StageTimer:

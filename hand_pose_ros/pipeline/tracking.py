@@ -9,6 +9,7 @@ import numpy as np
 
 from hand_pose_ros.config import TrackingConfig
 from hand_pose_ros.hand_model.fit import HandFitter
+from hand_pose_ros.hand_model.surface_fit import HandShape
 from hand_pose_ros.pipeline.estimator import DroppedHand, NetworkHand
 from hand_pose_ros.pipeline.smoothing import OneEuroFilter
 from hand_pose_ros.skeleton import MCPS, WRIST, Side
@@ -50,6 +51,7 @@ class Track:
     side_evidence: float = 0.0
     smoother: OneEuroFilter | None = None
     fitter: HandFitter | None = None
+    shape: HandShape | None = None
 
 
 class Tracker:

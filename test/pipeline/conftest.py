@@ -38,7 +38,11 @@ def make_pipeline(engines: Mapping[str, OnnxRuntimeEngine]) -> MakePipeline:
     """A pipeline on the toy models; keywords name the pose model and dotted options ("tracking__min_score")."""
 
     def make(model: str = "hand", **changes: Any) -> Pipeline:
-        values = {"mesh": False, **{name.replace("__", "."): value for name, value in changes.items()}}
+        values = {
+            "mesh": False,
+            "depth_fit": False,
+            **{name.replace("__", "."): value for name, value in changes.items()},
+        }
         config = replace(PipelineConfig(), values)
         finder = HandFinder(engines["finder"], config)
         return Pipeline(config, finder, KeypointFusionEstimator(engines[model], config))

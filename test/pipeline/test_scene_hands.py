@@ -26,7 +26,9 @@ class Stage:
     """A pipeline with a network that knows the truth."""
 
     def __init__(self, hands: dict[Side, DoubleArray], network: dict[str, Any], options: dict[str, Any]) -> None:
-        self.config = replace(PipelineConfig(), {"mesh": False, "lifting.hand_length": 0.1853, **options})
+        self.config = replace(
+            PipelineConfig(), {"mesh": False, "depth_fit": False, "lifting.hand_length": 0.1853, **options}
+        )
         self.network = TruthfulNetwork(CAMERA, hands, **network)
         self.finder = TruthfulFinder(self.network, self.config)
         self.pipeline = Pipeline(self.config, self.finder, SceneEstimator(self.network, self.config))

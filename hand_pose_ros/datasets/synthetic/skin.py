@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from hand_pose_ros.datasets.synthetic.meshes import vertex_normals
 from hand_pose_ros.datasets.synthetic.spec import Skin
 from hand_pose_ros.hand_model.model import HandModel
+from hand_pose_ros.hand_model.normals import vertex_normals
 from hand_pose_ros.skeleton import PARENTS, TIPS, Side
 from hand_pose_ros.types import DoubleArray, FloatArray
 
