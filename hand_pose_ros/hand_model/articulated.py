@@ -124,6 +124,8 @@ class ArticulatedHand:
         shapes = turns @ self._moves + blended[:, 12:].reshape(-1, 3, NUM_BETAS)
         count = self._count
         normals = (turns[:count] @ self._normals[..., None])[..., 0]
+        # Where bones' turns are blended the blend is shorter than a turn.
+        normals /= np.sqrt(np.einsum("nk,nk->n", normals, normals))[:, None]
         joints = np.concatenate([pivots, points[count:]])
         joint_shapes = np.concatenate([drift, shapes[count:]])
         axes = np.concatenate([_CAMERA, (world[_ANGLES[:, 0]] @ self._axes[..., None])[..., 0]])

@@ -26,7 +26,8 @@ _POINTS: Final = 260
 _STEPS: Final = 4
 # What a measured point is off by (m), and how many of them are independent: neighbours err alike.
 _NOISE: Final = 0.004
-_INDEPENDENT: Final = 100.0
+_INDEPENDENT: Final = 600.0
+_POW: Final = 1.0
 # Beyond this distance (m) a measured point is hardly the hand's (Geman and McClure's); larger at first.
 _REACH: Final = 0.006
 _FIRST_REACH: Final = 1.8
@@ -141,7 +142,7 @@ class SurfaceFit:
             gap = measured - posed.points[nearest]
             off = np.einsum("mk,mk->m", gap, posed.normals[nearest])
             weight = (1.0 + np.einsum("mk,mk->m", gap, gap) / reach**2) ** -2.0
-            weight *= _INDEPENDENT / (_NOISE**2 * len(measured))
+            weight *= _INDEPENDENT * float(weight.mean()) ** _POW / (_NOISE**2 * len(measured))
             # Points that are nearest to the same point of the model share its slopes.
             total = np.bincount(nearest, weight, len(posed.points))
             normal += posed.slopes.T @ (posed.slopes * total[:, None])

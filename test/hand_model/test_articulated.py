@@ -49,7 +49,7 @@ def test_the_points_are_spread_over_all_of_it(hand: ArticulatedHand) -> None:
         HandFitter(HandModel.bundled(Side.RIGHT)).parameters_of(some_state(2))
     )
     assert np.linalg.norm(truth.vertices[:, None] - posed.points, axis=-1).min(axis=1).max() < 0.015
-    np.testing.assert_allclose(np.linalg.norm(posed.normals, axis=1), 1.0, atol=0.1)
+    np.testing.assert_allclose(np.linalg.norm(posed.normals, axis=1), 1.0, atol=1e-9)
 
 
 @pytest.mark.parametrize("seed", [3, 4])
