@@ -51,7 +51,8 @@ def hand_trust(args: argparse.Namespace, started: float) -> Path:
     training = load("hand_pose_ros.training.hand_trust")
     count = args.samples or _FRAMES
     frames = tqdm(synthetic_frames(args.seed, count, True), total=count, unit="frame", mininterval=2.0)
-    command = f"hand_pose train {HAND_TRUST} --data synthetic --samples {count} --seed {args.seed}"
+    command = f"hand_pose train {HAND_TRUST} --network {args.network} --data synthetic --samples {count}"
+    command += f" --seed {args.seed}"
     path, about = training.run_trust(args.network, args.out, frames, args.threads or 1, command)
     _tell(about)
     return Path(path)

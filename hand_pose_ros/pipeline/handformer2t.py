@@ -9,7 +9,16 @@ import numpy as np
 
 from hand_pose_ros.engines.base import Array, Engine, TensorSpec, require_contract
 from hand_pose_ros.geometry.scene_crop import WINDOW_MARGIN, Window
-from hand_pose_ros.pipeline.scene_network import HANDS, SeenHand, SeenScene, crop_size, levelled, scene_inputs, stated
+from hand_pose_ros.pipeline.scene_network import (
+    HANDS,
+    SeenHand,
+    SeenScene,
+    crop_size,
+    levelled,
+    scene_inputs,
+    stated,
+    with_sides,
+)
 from hand_pose_ros.skeleton import NUM_JOINTS
 
 MODEL: Final = "handformer2t"
@@ -60,4 +69,4 @@ class Handformer2TNetwork:
         offset, offset_std = np.zeros(3), np.full(3, np.inf)
         if "wrist_depth" in outputs and np.isfinite(outputs["wrist_depth"][0]):
             offset[2], offset_std = float(outputs["wrist_depth"][0]), self._offset_std
-        return SeenScene((right, left), offset, offset_std)
+        return SeenScene(with_sides(right, left), offset, offset_std)

@@ -25,6 +25,7 @@ from hand_pose_ros.pipeline.scene_network import (
     levelled,
     scene_inputs,
     stated,
+    with_sides,
 )
 from hand_pose_ros.skeleton import NUM_JOINTS, WRIST, Side
 from hand_pose_ros.types import DoubleArray
@@ -109,7 +110,7 @@ class KeypointTransformerNetwork:
             shape = None if shapes is None else shapes[k]
             presence = levelled(float(outputs["presence"][0, k]), self._level)
             hands.append(SeenHand(side, presence, uv, std, depths[k], self._depth_std, shape))
-        return SeenScene((hands[0], hands[1]), offset, offset_std, self._object(outputs, window))
+        return SeenScene(with_sides(hands[0], hands[1]), offset, offset_std, self._object(outputs, window))
 
     def _offset(self, outputs: Mapping[str, Array]) -> tuple[DoubleArray, DoubleArray]:
         """Translation (3,) from right to left wrist, and its deviations. Where both hands are there and depth was

@@ -8,8 +8,14 @@ from hand_pose_ros.engines.factory import create_engine
 from hand_pose_ros.engines.zoo import find_model
 from hand_pose_ros.pipeline import handformer2t, keypoint_transformer
 from hand_pose_ros.pipeline.estimator import Estimator, KeypointFusionEstimator
+from hand_pose_ros.pipeline.following import Finder, Following
 from hand_pose_ros.pipeline.hand_models import load_hand_models
 from hand_pose_ros.pipeline.scene_estimator import SceneEstimator
+from hand_pose_ros.pipeline.scene_hands import SceneHands
+from hand_pose_ros.pipeline.sides import Judge
+from hand_pose_ros.pipeline.single_hands import SingleHands
+from hand_pose_ros.pipeline.tracking import Tracker
+from hand_pose_ros.pipeline.trust import Trust
 
 
 def open_pose_model(config: PipelineConfig) -> Estimator | SceneEstimator:
@@ -26,6 +32,15 @@ def open_pose_model(config: PipelineConfig) -> Estimator | SceneEstimator:
         models = load_hand_models(config)
         return SceneEstimator(keypoint_transformer.KeypointTransformerNetwork(engine, models), config)
     return KeypointFusionEstimator(engine, config)
+
+
+def following_of(
+    finder: Finder, estimator: Estimator | SceneEstimator, tracker: Tracker, judge: Judge, trust: Trust
+) -> Following:
+    """The way of finding and following hands that this estimator needs."""
+    if isinstance(estimator, SceneEstimator):
+        return SceneHands(finder, estimator, tracker, trust)
+    return SingleHands(finder, estimator, tracker, judge, trust)
 
 
 def _engine(config: PipelineConfig, model: str) -> Engine:

@@ -16,12 +16,12 @@ from hand_pose_ros.options import ConfigError, flatten, options
 from hand_pose_ros.pipeline.assembly import joint_pixels, region_of_interest, valid_joints, wrist_of
 from hand_pose_ros.pipeline.estimator import DroppedHand, Estimator
 from hand_pose_ros.pipeline.finders import finder_file, open_finder
-from hand_pose_ros.pipeline.following import Finder, Following, sides_of
+from hand_pose_ros.pipeline.following import Finder, sides_of
 from hand_pose_ros.pipeline.hand_models import load_hand_models
 from hand_pose_ros.pipeline.hand_surface import HandSurfaces
 from hand_pose_ros.pipeline.inside import InsideView, inside_of
 from hand_pose_ros.pipeline.meshes import Meshes
-from hand_pose_ros.pipeline.models import open_pose_model
+from hand_pose_ros.pipeline.models import following_of, open_pose_model
 from hand_pose_ros.pipeline.outside import HandBox, OutsideFinder
 from hand_pose_ros.pipeline.scene_estimator import SceneEstimator
 from hand_pose_ros.pipeline.scene_hands import SceneHands
@@ -71,11 +71,7 @@ class Pipeline:
         self._trust: Trust = believe
         if estimator is None:
             self._trust = open_trust(find_model(config.model), finder_file(config) if finder is None else None)
-        self._following: Following = (
-            SceneHands(self._finder, self._estimator, self._tracker)
-            if isinstance(self._estimator, SceneEstimator)
-            else SingleHands(self._finder, self._estimator, self._tracker, self._judge, self._trust)
-        )
+        self._following = following_of(self._finder, self._estimator, self._tracker, self._judge, self._trust)
         self._meshes = Meshes(load_hand_models(config)) if config.mesh else None
         self._surfaces = HandSurfaces(load_hand_models(config)) if config.depth_fit else None
         self.counts: Counter[str] = Counter()

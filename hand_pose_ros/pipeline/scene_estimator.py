@@ -163,7 +163,7 @@ class SceneEstimator:
             shape = hand.shape * (self._size() * self._sizes[hand.side].ratio)
             joints = place_shape(hand.uv, shape, root.z, camera, hand.uv_std)
         std = joint_std(joints, hand.uv_std, hand.depth_std, root, camera.fx)
-        return NetworkHand(hand.side, joints.astype(np.float32), std.astype(np.float32), hand.presence, 1.0)
+        return NetworkHand(hand.side, joints.astype(np.float32), std.astype(np.float32), hand.presence, hand.side_score)
 
 
 def mean_hand() -> tuple[DoubleArray, float]:

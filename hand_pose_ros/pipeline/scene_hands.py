@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import permutations
 from typing import Final
 
@@ -20,6 +20,7 @@ from hand_pose_ros.pipeline.scene_estimator import SceneEstimator, SceneLook
 from hand_pose_ros.pipeline.scene_windows import group, hand_pixels, place_pixels
 from hand_pose_ros.pipeline.timing import StageTimer
 from hand_pose_ros.pipeline.tracking import Track, Tracker
+from hand_pose_ros.pipeline.trust import Trust, believe, log_odds
 from hand_pose_ros.skeleton import WRIST
 from hand_pose_ros.types import FloatArray, Frame, HandDetection
 
@@ -35,6 +36,16 @@ MEMORY: Final = 0.9
 SWERVE: Final = 0.5
 # A hand that shows up in another hand's window is taken where so much of it lies inside.
 INSIDE: Final = 0.7
+# Frames for which the window of a followed hand still holds the place of another that was lost or doubted there.
+PATIENCE: Final = 5
+
+
+@dataclass
+class _Missed:
+    """Where (21, 3) a hand was lost or doubted, and for how many frames that is remembered."""
+
+    joints: FloatArray
+    frames: int = PATIENCE
 
 
 class SceneHands:
@@ -44,16 +55,19 @@ class SceneHands:
         finder: finds hands in whole frames.
         estimator: both hands of a window.
         tracker: keeps the followed hands.
+        trust: tells hands from other things that the finder and this estimator take for hands, where there is depth.
     """
 
-    def __init__(self, finder: Finder, estimator: SceneEstimator, tracker: Tracker) -> None:
+    def __init__(self, finder: Finder, estimator: SceneEstimator, tracker: Tracker, trust: Trust = believe) -> None:
         self._finder = finder
         self._estimator = estimator
         self._tracker = tracker
+        self._trust = trust
         self._config = estimator.config
         self._objects = HeldObjects(estimator.config, estimator.network.has_object)
         self._since_search = 0
         self._together = False
+        self._missed: list[_Missed] = []
 
     def reset(self) -> None:
         """See `Following.reset`."""
@@ -62,6 +76,7 @@ class SceneHands:
         self._objects.reset()
         self._since_search = 0
         self._together = False
+        self._missed.clear()
 
     def reconfigure(self, config: PipelineConfig) -> None:
         """See `Following.reconfigure`."""
@@ -84,16 +99,27 @@ class SceneHands:
 
     def _follow(self, frame: Frame, timer: StageTimer, dropped: Counter[str]) -> list[SceneLook]:
         tracks, places = self._predicted(frame, dropped)
-        windows = self._windows(places, frame)
+        windows = self._windows([*places, *self._missing(len(tracks))], frame)
         self._together = any(len(members) > 1 for _, members in windows)
         looks = []
-        for window, members in windows:
+        for window, held in windows:
+            members = [k for k in held if k < len(tracks)]
+            if not members:
+                continue
             expected = {tracks[k].hand.side: _expected(tracks[k], places[k], frame.stamp_ns) for k in members}
             look = self._estimator.look(frame, window, timer, dropped, expected)
             looks.append(look)
             with timer.stage("track"):
                 self._update([tracks[k] for k in members], look, window, frame, dropped)
         return looks
+
+    def _missing(self, followed: int) -> list[FloatArray]:
+        """Places (21, 3) of hands that were missed lately, as many as may still be followed."""
+        for missed in self._missed:
+            missed.frames -= 1
+        self._missed = [missed for missed in self._missed if missed.frames >= 0]
+        room = self._config.max_hands - followed if followed else 0
+        return [missed.joints for missed in self._missed[-room:]] if room else []
 
     def _predicted(self, frame: Frame, dropped: Counter[str]) -> tuple[list[Track], list[FloatArray]]:
         """The followed hands and where their joints (21, 3) are expected."""
@@ -135,7 +161,7 @@ class SceneHands:
         for hand in free:
             inside = window.share_inside(hand_pixels(hand.joints, frame.intrinsics))
             if inside >= INSIDE and hand.score >= self._config.tracking.min_score:
-                self._add(hand, frame, dropped)
+                self._add(hand, None, frame, dropped)
 
     def _search(self, frame: Frame, timer: StageTimer, dropped: Counter[str]) -> list[SceneLook]:
         tracks = self._tracker.tracks
@@ -147,7 +173,7 @@ class SceneHands:
             known = [HandDetection(track.hand.side, track.hand.center, track.hand.score) for track in tracks]
             found = self._finder.find(frame, known, dropped)
         looks = []
-        for window in self._places(found, frame):
+        for window, score in self._places(found, frame):
             if len(self._tracker.tracks) >= self._config.max_hands:
                 break
             look = self._examine(frame, window, timer, dropped)
@@ -155,16 +181,19 @@ class SceneHands:
                 looks.append(look)
                 with timer.stage("track"):
                     for hand in look.hands:
-                        self._add(hand, frame, dropped)
+                        self._add(hand, score, frame, dropped)
         return looks
 
-    def _places(self, found: Sequence[HandDetection], frame: Frame) -> list[Window]:
-        """Windows about detections, each with the followed or found hand beside it where one is near."""
+    def _places(self, found: Sequence[HandDetection], frame: Frame) -> list[tuple[Window, float]]:
+        """Windows about detections, each with the followed or found hand beside it where one is near, and the finder's
+        best score in it."""
         camera = frame.intrinsics
-        pixels = [place_pixels(detection.center, camera) for detection in found if detection.center[2] > 0]
+        before = [detection for detection in found if detection.center[2] > 0]
+        pixels = [place_pixels(detection.center, camera) for detection in before]
         followed = [hand_pixels(track.hand.joints, camera) for track in self._tracker.tracks]
         windows = group([*pixels, *followed], self._estimator.network.margin)
-        return [window for window, members in windows if min(members) < len(pixels)]
+        own = [(window, [before[k].score for k in members if k < len(before)]) for window, members in windows]
+        return [(window, max(scores)) for window, scores in own if scores]
 
     def _examine(self, frame: Frame, window: Window, timer: StageTimer, dropped: Counter[str]) -> SceneLook | None:
         """Look at a place the finder named, and again with the hands that are there in the middle."""
@@ -176,14 +205,22 @@ class SceneHands:
         better = group([pixels], self._estimator.network.margin)[0][0]
         return self._estimator.look(frame, better, timer, dropped)
 
-    def _add(self, hand: NetworkHand, frame: Frame, dropped: Counter[str]) -> None:
-        """Follow a new hand, unless it is followed already or not wanted."""
+    def _add(self, hand: NetworkHand, found: float | None, frame: Frame, dropped: Counter[str]) -> None:
+        """Follow a new hand, unless it is followed already, not wanted, or hardly one.
+
+        found: the finder's score of its place; None where it showed up in a followed hand's window.
+        """
         tracks = self._tracker.tracks
         if len(tracks) >= self._config.max_hands or any(self._taken(hand, track.hand) for track in tracks):
             return
         try:
             if hand.side not in sides_of(self._config):
                 raise DroppedHand("side_not_wanted")
+            # Without depth every hand is unsure.
+            measured = frame.depth is not None
+            if measured and self._trust(found, hand, log_odds(hand.side_score)) < self._config.tracking.min_trust:
+                self._missed.append(_Missed(hand.joints))
+                raise DroppedHand("doubtful")
             self._tracker.add(hand, frame.stamp_ns, side_evidence=1.0)
         except DroppedHand as drop:
             dropped[drop.reason] += 1
@@ -196,6 +233,7 @@ class SceneHands:
     def _lose(self, track: Track, drop: DroppedHand, dropped: Counter[str]) -> None:
         dropped[drop.reason] += 1
         self._tracker.lose(track)
+        self._missed.append(_Missed(track.hand.joints))
         self._since_search = self._config.finder.period
 
 

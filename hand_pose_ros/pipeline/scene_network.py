@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 import numpy as np
@@ -14,6 +14,8 @@ from hand_pose_ros.geometry.scene_crop import Window
 from hand_pose_ros.skeleton import Side
 from hand_pose_ros.types import DoubleArray
 
+# The presence at which a hand is as likely there as not (`levelled`).
+AS_LIKELY: Final = 0.5
 # The order of both hands in every array of such a network.
 HANDS: Final = (Side.RIGHT, Side.LEFT)
 
@@ -28,6 +30,7 @@ class SeenHand:
         uv: (21, 2) pixels of the whole image. uv_std: (21,) pixels.
         depth: (21,) metres behind its own wrist. depth_std: (21,) metres.
         shape: (21, 3) metres from its own wrist in camera axes, where the network gives joints in space; else None.
+        side_score: 0..1 that it is of this side, given that it is there.
     """
 
     side: Side
@@ -37,6 +40,7 @@ class SeenHand:
     depth: DoubleArray
     depth_std: DoubleArray
     shape: DoubleArray | None = None
+    side_score: float = 1.0
 
     @property
     def finite(self) -> bool:
@@ -140,7 +144,22 @@ def levelled(presence: float, level: float) -> float:
     """A presence 0..1 on a scale where `level`, at which a hand is as likely there as not, is one half."""
     if not 0.0 < presence < 1.0:
         return presence
-    return float(presence ** (np.log(0.5) / np.log(level)))
+    return float(presence ** (np.log(AS_LIKELY) / np.log(level)))
+
+
+def with_sides(right: SeenHand, left: SeenHand) -> tuple[SeenHand, SeenHand]:
+    """Both hands, a single one with all the presence that is told of it.
+
+    Where one of them is likelier not there there is one hand at most, and what is known of its presence is shared out
+    between right and left by how likely each is: the likelier side has both.
+    """
+    if not min(right.presence, left.presence) < AS_LIKELY:
+        return right, left
+    whole = right.presence + left.presence
+    one = right if right.presence >= left.presence else left
+    side_score = one.presence / whole if whole > 0 else 1.0
+    told = replace(one, presence=min(1.0, whole), side_score=side_score)
+    return (told, left) if one is right else (right, told)
 
 
 def stated(engine: Engine, name: str, default: float) -> float:

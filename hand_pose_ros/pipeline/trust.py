@@ -26,19 +26,22 @@ FEATURES: Final = ("finder", "score", "deviation", "side")
 # Changes whenever `trust_features` does: files of other features are refused.
 FEATURES_VERSION: Final = 1
 
-# Probability that a place is a hand of that side: (the finder's score, the hand, log-odds of its side) -> 0 to 1.
-Trust = Callable[[float, NetworkHand, float], float]
+# Probability that a place is a hand of that side: (the finder's score, None where it did not name the place; the hand;
+# log-odds of its side) -> 0 to 1.
+Trust = Callable[[float | None, NetworkHand, float], float]
 
 
-def believe(found: float, hand: NetworkHand, evidence: float) -> float:
+def believe(found: float | None, hand: NetworkHand, evidence: float) -> float:
     """The `Trust` of a network without a file: whatever passes the other thresholds is a hand."""
     return 1.0
 
 
-def trust_features(found: float, hand: NetworkHand, evidence: float) -> tuple[float, float, float, float]:
+def trust_features(found: float | None, hand: NetworkHand, evidence: float) -> tuple[float, float, float, float]:
     """What is weighed, in the order of `FEATURES`: log-odds of the finder's score and of the network's, logarithm of
-    the joints' mean standard deviation in centimetres, and how clear the side is (log-odds, either way)."""
-    return (_logit(found), _logit(hand.score), math.log(100.0 * float(hand.joint_std.mean())), abs(evidence))
+    the joints' mean standard deviation in centimetres, and how clear the side is (log-odds, either way). NaN for the
+    first where the finder did not name the place."""
+    told = math.nan if found is None else log_odds(found)
+    return (told, log_odds(hand.score), math.log(100.0 * float(hand.joint_std.mean())), abs(evidence))
 
 
 @dataclass(frozen=True)
@@ -67,10 +70,11 @@ class HandTrust:
         ):
             raise InvalidData(f"trust: expected {len(FEATURES)} finite weights and means, got {self}")
 
-    def __call__(self, found: float, hand: NetworkHand, evidence: float) -> float:
+    def __call__(self, found: float | None, hand: NetworkHand, evidence: float) -> float:
         """Probability that this is a hand, and of this side."""
         features = trust_features(found, hand, evidence)
-        odds = self.bias + sum(weight * value for weight, value in zip(self.weights, features, strict=True))
+        known = [usual if math.isnan(value) else value for value, usual in zip(features, self.usual, strict=True)]
+        odds = self.bias + sum(weight * value for weight, value in zip(self.weights, known, strict=True))
         return 1.0 / (1.0 + math.exp(-max(-50.0, min(50.0, odds))))
 
     def without_finder(self) -> HandTrust:
@@ -118,6 +122,7 @@ def open_trust(model: Path, finder: Path | None) -> Trust:
     return trust if finder is not None and found_by == sha256(finder) else trust.without_finder()
 
 
-def _logit(probability: float) -> float:
+def log_odds(probability: float) -> float:
+    """Of a probability, which is kept a thousandth away from 0 and 1."""
     inside = min(max(probability, 1e-3), 1 - 1e-3)
     return math.log(inside / (1 - inside))

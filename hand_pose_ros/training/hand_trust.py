@@ -12,13 +12,12 @@ import numpy as np
 
 from hand_pose_ros import __version__
 from hand_pose_ros.config import PipelineConfig
-from hand_pose_ros.engines.factory import create_engine
 from hand_pose_ros.engines.zoo import find_model
 from hand_pose_ros.evaluation.detection import Hand, match_hands
-from hand_pose_ros.pipeline.estimator import KeypointFusionEstimator, NetworkHand
+from hand_pose_ros.pipeline.estimator import NetworkHand
 from hand_pose_ros.pipeline.finders import finder_file, open_finder
+from hand_pose_ros.pipeline.models import following_of, open_pose_model
 from hand_pose_ros.pipeline.sides import open_judge
-from hand_pose_ros.pipeline.single_hands import SingleHands
 from hand_pose_ros.pipeline.timing import StageTimer
 from hand_pose_ros.pipeline.tracking import Tracker
 from hand_pose_ros.pipeline.trust import FEATURES, HandTrust, trust_features, trust_path
@@ -54,7 +53,7 @@ class _Notes:
 
     seen: dict[int, tuple[float, ...]]
 
-    def __call__(self, found: float, hand: NetworkHand, evidence: float) -> float:
+    def __call__(self, found: float | None, hand: NetworkHand, evidence: float) -> float:
         self.seen[id(hand)] = trust_features(found, hand, evidence)
         return 1.0
 
@@ -164,9 +163,8 @@ def _frames(
 ) -> Iterator[tuple[list[tuple[NetworkHand, tuple[float, ...]]], Sequence[SeenHand]]]:
     """Per frame the hands that are taken, with their features, and the true ones."""
     notes = _Notes({})
-    model = find_model(config.model)
-    estimator = KeypointFusionEstimator(create_engine(model, config.engine, config.threads), config)
-    following = SingleHands(open_finder(config), estimator, Tracker(config.tracking), open_judge(model), notes)
+    judge = open_judge(find_model(config.model))
+    following = following_of(open_finder(config), open_pose_model(config), Tracker(config.tracking), judge, notes)
     for frame, hands in frames:
         following.reset()
         notes.seen.clear()
