@@ -48,6 +48,7 @@ class Pipeline:
         finder: finds hands in whole frames; default: the network that `config` names.
         estimator: joints from one hand's place, or both hands from a window of the image; default: the network that
             `config` names, of the kind that its file states.
+        trust: in the hands of an estimator that is given; the default estimator's lies beside its file.
 
     Attributes:
         counts: since the start, frames, hands, resets and dropped hands by reason.
@@ -61,6 +62,7 @@ class Pipeline:
         config: PipelineConfig,
         finder: Finder | None = None,
         estimator: Estimator | SceneEstimator | None = None,
+        trust: Trust = believe,
     ) -> None:
         self._config = config
         self._finder = finder or open_finder(config)
@@ -68,7 +70,7 @@ class Pipeline:
         self._tracker = Tracker(config.tracking)
         # What a judge has learnt belongs to one network: an estimator from elsewhere is judged by its deviations.
         self._judge = side_evidence if estimator is not None else open_judge(find_model(config.model))
-        self._trust: Trust = believe
+        self._trust = trust
         if estimator is None:
             self._trust = open_trust(find_model(config.model), finder_file(config) if finder is None else None)
         self._following = following_of(self._finder, self._estimator, self._tracker, self._judge, self._trust)

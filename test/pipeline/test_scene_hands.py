@@ -11,8 +11,10 @@ from fake_scene_network import TruthfulFinder, TruthfulNetwork
 from hand_pose_ros.config import PipelineConfig
 from hand_pose_ros.geometry.camera import project
 from hand_pose_ros.options import ConfigError, replace
+from hand_pose_ros.pipeline.estimator import NetworkHand
 from hand_pose_ros.pipeline.pipeline import Pipeline
 from hand_pose_ros.pipeline.scene_estimator import SceneEstimator
+from hand_pose_ros.pipeline.trust import Trust
 from hand_pose_ros.skeleton import Side
 from hand_pose_ros.types import DoubleArray, Frame, TrackingState
 
@@ -33,6 +35,11 @@ class Stage:
         self.finder = TruthfulFinder(self.network, self.config)
         self.pipeline = Pipeline(self.config, self.finder, SceneEstimator(self.network, self.config))
         self.stamp = 0
+
+    def distrust(self, trust: Trust) -> None:
+        """Ask this before a hand is followed."""
+        estimator = SceneEstimator(self.network, self.config)
+        self.pipeline = Pipeline(self.config, self.finder, estimator, trust)
 
     def frame(self, depth: bool = True, color: bool = True) -> Any:
         """The scene of the next frame, 33 ms later."""
@@ -301,3 +308,56 @@ def test_a_hand_that_turns_out_to_be_nearer_keeps_its_number(stage: MakeStage) -
     (first,) = part.frame(depth=False).hands
     (then,) = part.frame().hands
     assert first.joints[0, 2] - then.joints[0, 2] > 0.15 and first.track_id == then.track_id
+
+
+def test_a_hand_that_is_hardly_one_is_not_taken_where_there_is_depth(stage: MakeStage) -> None:
+    """What the trust says of each new hand decides; without depth every hand is unsure, and none is asked about."""
+    part = stage(*BOTH)
+    asked: list[tuple[float | None, Side, float]] = []
+
+    def trust(found: float | None, hand: NetworkHand, evidence: float) -> float:
+        asked.append((found, hand.side, evidence))
+        return 0.9 if hand.side is Side.RIGHT else 0.1
+
+    part.distrust(trust)
+    scene = part.frame()
+    assert [hand.side for hand in scene.hands] == [Side.RIGHT] and scene.dropped == {"doubtful": 1}
+    assert {side for _, side, _ in asked} == set(Side)
+    assert all(found == 0.9 and evidence > 6 for found, _, evidence in asked)
+    assert len(part.frame(depth=False).hands) == 2
+
+
+def test_the_window_keeps_the_place_of_a_doubted_hand(stage: MakeStage) -> None:
+    """It is looked at with the followed hand, at no further cost, and taken as soon as it is believed."""
+    part = stage(*BOTH)
+    doubted = 2
+
+    def trust(found: float | None, hand: NetworkHand, evidence: float) -> float:
+        return 0.9 if hand.side is Side.RIGHT or doubted <= 0 else 0.1
+
+    part.distrust(trust)
+    part.frame()
+    calls = part.finder.calls
+    for _ in range(2):
+        doubted -= 1
+        runs = part.network.engine.runs
+        scene = part.frame()
+        assert part.network.engine.runs == runs + 1
+        assert part.network.windows[-1].share_inside(project(LEFT, CAMERA)) == 1.0
+    assert len(scene.hands) == 2 and part.finder.calls == calls
+
+
+def test_a_missed_place_is_forgotten_after_some_frames(stage: MakeStage) -> None:
+    part = stage(*BOTH, finder__period=1000)
+    part.distrust(lambda found, hand, evidence: 0.9)
+    assert len(part.frame().hands) == 2
+    part.network.hands = {Side.RIGHT: RIGHT}
+    part.frame()
+    inside = []
+    for _ in range(8):
+        part.frame()
+        inside.append(part.network.windows[-1].share_inside(project(LEFT, CAMERA)) == 1.0)
+    assert inside[0] and not inside[-1] and inside == sorted(inside, reverse=True)
+    part.pipeline.reset()
+    part.frame()
+    assert part.network.windows[-1].share_inside(project(LEFT, CAMERA)) < 1.0

@@ -82,10 +82,10 @@ def test_handformer_in_pixels_of_the_image() -> None:
     network = Handformer2TNetwork(SpecifiedEngine(HANDFORMER, wrist_depth_std="0.02"))
     uv = np.full((1, 2, 21, 2), 127.5)
     uv[0, 1] = -0.5
-    given = {"uv": uv, "uv_std": np.full(42, 4.0), "depth_std": np.full(42, 0.01), "presence": [0.9, 0.2]}
+    given = {"uv": uv, "uv_std": np.full(42, 4.0), "depth_std": np.full(42, 0.01), "presence": [0.9, 0.8]}
     seen = network.read(_values(HANDFORMER, wrist_depth=[0.1], **given), WINDOW)
     right, left = seen.hands
-    assert (right.side, left.side, right.presence, left.presence) == (Side.RIGHT, Side.LEFT, *np.float32([0.9, 0.2]))
+    assert (right.side, left.side, right.presence, left.presence) == (Side.RIGHT, Side.LEFT, *np.float32([0.9, 0.8]))
     np.testing.assert_allclose(right.uv, np.tile([300.0, 200.0], (21, 1)))
     np.testing.assert_allclose(left.uv, np.tile([236.0, 136.0], (21, 1)))
     np.testing.assert_allclose(right.uv_std, 2.0)
@@ -98,6 +98,33 @@ def test_a_score_of_one_half_is_where_the_file_says(level: str, presence: float,
     network = Handformer2TNetwork(SpecifiedEngine(HANDFORMER, presence_level=level))
     seen = network.read(_values(HANDFORMER, presence=[presence, 0.0]), WINDOW)
     assert [hand.presence for hand in seen.hands] == pytest.approx([score, 0.0])
+
+
+@pytest.mark.parametrize(
+    ("presence", "told", "side_scores"),
+    [
+        ((0.9, 0.8), (0.9, 0.8), (1.0, 1.0)),
+        ((0.45, 0.43), (0.88, 0.43), (0.45 / 0.88, 1.0)),
+        ((0.2, 0.7), (0.2, 0.9), (1.0, 0.7 / 0.9)),
+        ((0.9, 0.3), (1.0, 0.3), (0.75, 1.0)),
+        ((0.1, 0.05), (0.15, 0.05), (2 / 3, 1.0)),
+        ((0.0, 0.0), (0.0, 0.0), (1.0, 1.0)),
+    ],
+)
+def test_a_single_hand_has_all_the_presence_that_is_told_of_it(
+    presence: tuple[float, float], told: tuple[float, float], side_scores: tuple[float, float]
+) -> None:
+    """Of a hand that may be a right or a left one both halves say that it is there."""
+    network = Handformer2TNetwork(SpecifiedEngine(HANDFORMER))
+    hands = network.read(_values(HANDFORMER, presence=list(presence)), WINDOW).hands
+    assert [hand.presence for hand in hands] == pytest.approx(told)
+    assert [hand.side_score for hand in hands] == pytest.approx(side_scores)
+
+
+def test_a_presence_that_is_no_number_stays_one() -> None:
+    network = Handformer2TNetwork(SpecifiedEngine(HANDFORMER))
+    hands = network.read(_values(HANDFORMER, presence=[np.nan, 0.9]), WINDOW).hands
+    assert not hands[0].finite and hands[1].finite
 
 
 def test_handformer_without_relative_depth_says_nothing_of_it() -> None:

@@ -125,3 +125,10 @@ def test_the_shipped_trust_belongs_to_the_shipped_networks() -> None:
     config = PipelineConfig()
     trust = open_trust(find_model(config.model), finder_file(config))
     assert isinstance(trust, HandTrust) and trust.weights[0] > 0
+
+
+def test_a_place_that_the_finder_did_not_name_counts_as_usual_there() -> None:
+    """A hand that shows up beside a followed one."""
+    assert np.isnan(trust_features(None, hand(), 2.0)[0])
+    usual = 1 / (1 + np.exp(-TRUST.usual[0]))
+    assert TRUST(None, hand(), 2.0) == pytest.approx(TRUST(usual, hand(), 2.0))
