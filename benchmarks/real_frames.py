@@ -41,6 +41,8 @@ SR305_CAMERA: Final = (476.007, 476.007, 313.683, 242.755)
 BOX_CAMERA: Final = (906.96, 906.79, 956.75, 547.23)
 # A hand whose palm is farther from the real one than this (m) is another thing: a face, a forearm.
 PLACE_RADIUS: Final = 0.10
+# A reading so much farther (m) than a joint is not of the skin over it.
+BESIDE: Final = 0.02
 PALM: Final = (0, 1, 5, 9, 13, 17)
 TILE: Final = 260
 
@@ -209,9 +211,11 @@ def reference_figures(outcomes: Sequence[Outcome], reliability: Sequence[str]) -
 
 def on_the_skin(joints: DoubleArray, frame: Frame) -> DoubleArray:
     """Joints (21, 3) moved along their rays onto the measured surface, which is how the reference was made: the median
-    reading of 5x5 pixels takes the place of a joint's depth. Without a reading the joint stays."""
+    reading of 5x5 pixels takes the place of a joint's depth. Without a reading the joint stays, and where it is well
+    behind the joint: that is no skin over it, but what is seen beside an outline."""
     readings = depth_at(project(joints, frame.intrinsics), frame.depth)
-    scale = np.where(np.isfinite(readings), readings / joints[:, 2], 1.0)
+    over = np.isfinite(readings) & (readings < joints[:, 2] + BESIDE)
+    scale = np.where(over, readings / joints[:, 2], 1.0)
     moved: DoubleArray = joints * scale[:, None]
     return moved
 
