@@ -33,6 +33,7 @@ from hand_pose_ros.evaluation.scene_benchmark import (
     look_at,
     synthetic_model,
 )
+from hand_pose_ros.evaluation.scene_fit import SceneFit
 from hand_pose_ros.evaluation.two_hands_report import (
     answers_table,
     interhand_table,
@@ -107,6 +108,11 @@ def _add(parser: argparse.ArgumentParser, model: str) -> None:
         default=True,
         help="scenes: show depth to a network that reads it, as with a depth camera (default: yes)",
     )
+    parser.add_argument(
+        "--fit",
+        action="store_true",
+        help="scenes: hands as the pipeline gives them with depth, laid onto the depth image (default: the network's)",
+    )
     parser.add_argument("--submission", type=Path, metavar="FILE.json", help="ho3d, h2o3d: also the challenge's file")
     parser.add_argument("--out", type=Path, default=Path("out/eval"), help="folder of the report (default: out/eval)")
 
@@ -122,11 +128,18 @@ def run(args: argparse.Namespace) -> int:
         network,
         _object_model(args),
         _root_depths(args, data, indices),
+        SceneFit(network) if args.fit else None,
     )
     method = args.checkpoint.name if args.checkpoint else Path(args.model).stem
     tables, scores = _tables(args, results, method)
     notes = [*data.notes, *_notes(args, network), *_submission(args, results)]
-    about = {"method": method, "dataset": args.dataset, "root": str(args.root), "pictures": len(indices)}
+    about: dict[str, Any] = {
+        "fitted to depth": args.fit,
+        "method": method,
+        "dataset": args.dataset,
+        "root": str(args.root),
+        "pictures": len(indices),
+    }
     report = Report(f"{method} on {args.dataset}", tuple(tables), {"about": about, **scores}, tuple(notes))
     paths = report.write(args.out, f"{args.kind}_{args.dataset}")
     print(report.text())
@@ -140,6 +153,8 @@ def _check(args: argparse.Namespace) -> None:
     for name, owners in (("fitted", ("interhand",)), ("root_depths", ("interhand",)), ("version", ("ho3d",))):
         if getattr(args, name) and args.dataset not in owners:
             raise UsageError(f"--{name.replace('_', '-')}: of {owners[0]}, not of {args.dataset}")
+    if args.fit and not (args.dataset == "scenes" and args.depth):
+        raise UsageError("--fit: needs depth, which only scenes have here")
     for name in ("meshes", "submission"):
         if getattr(args, name) and args.dataset not in ("ho3d", "h2o3d"):
             raise UsageError(f"--{name}: of ho3d and h2o3d, not of {args.dataset}")

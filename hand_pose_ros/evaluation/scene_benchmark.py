@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from hand_pose_ros.datasets.scene_shards import shape_points
 from hand_pose_ros.datasets.two_hands import HANDS, SceneSample, scene_box
 from hand_pose_ros.engines.base import Array
+from hand_pose_ros.evaluation.scene_fit import SceneFit
 from hand_pose_ros.evaluation.two_hands import (
     RHD_AUC_RANGE,
     TwoHandScores,
@@ -94,6 +95,7 @@ def look_at(
     network: SceneNetwork,
     object_model: ObjectModel | None = None,
     wrist_depths: Mapping[int, DoubleArray] | None = None,
+    fit: SceneFit | None = None,
 ) -> SceneResults:
     """Run a network over samples that have a picture.
 
@@ -102,6 +104,7 @@ def look_at(
         network: engine and how its outputs are read.
         object_model: what MSSD is measured on; None takes the corners of the true box, without symmetries.
         wrist_depths: of sample numbers, (2,) metres, in place of the true ones.
+        fit: lays hands onto the depth image, as the pipeline does; None measures the network alone.
 
     Raises:
         ValueError: a sample without a picture, or no sample.
@@ -110,20 +113,29 @@ def look_at(
     rows = []
     for number, sample in enumerate(samples):
         depths = None if wrist_depths is None else wrist_depths.get(number)
-        rows.append(_look(sample, network, model, depths))
+        rows.append(_look(sample, network, model, depths, fit))
     if not rows:
         raise ValueError("expected samples to look at, got none")
     columns = {name: np.stack([row[name] for row in rows]) for name in rows[0] if name != "objects"}
     return SceneResults(**columns, objects=tuple(str(row["objects"]) for row in rows))
 
 
-def _look(sample: SceneSample, network: SceneNetwork, model: ObjectModel, depths: DoubleArray | None) -> dict[str, Any]:
+def _look(
+    sample: SceneSample,
+    network: SceneNetwork,
+    model: ObjectModel,
+    depths: DoubleArray | None,
+    fit: SceneFit | None,
+) -> dict[str, Any]:
     window = crop_window(sample, network.margin, network.around_object)
     seen = network.read(run_network(network, sample), window)
     truth, camera = sample.joints.astype(np.float64), sample.intrinsics
     roots = depths if depths is not None else truth[:, WRIST, 2]
     z = np.where(roots > 0, roots, _SOMEWHERE)
     joints = np.stack([wrist_joints(hand, float(z[k]), camera) for k, hand in enumerate(seen.hands)])
+    if fit is not None:
+        for k, fitted in fit(seen, sample).items():
+            joints[k] = fitted - fitted[WRIST]
     return {
         "joints": joints,
         "presence": np.array([hand.presence for hand in seen.hands]),

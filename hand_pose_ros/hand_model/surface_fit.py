@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from hand_pose_ros.hand_model.articulated import ANGLES, BENDS, SHAPE, ArticulatedHand, PosedHand
 from hand_pose_ros.hand_model.fit import HandFitter
 from hand_pose_ros.hand_model.model import NUM_BETAS, HandModel
-from hand_pose_ros.skeleton import CANONICAL_TO_MANO, NUM_JOINTS, Side
+from hand_pose_ros.skeleton import CANONICAL_TO_MANO, MANO_TO_CANONICAL, NUM_JOINTS, Side
 from hand_pose_ros.types import DoubleArray, FloatArray, ManoParameters, check_array
 
 Array = NDArray[np.float64]
@@ -27,7 +27,6 @@ _STEPS: Final = 4
 # What a measured point is off by (m), and how many of them are independent: neighbours err alike.
 _NOISE: Final = 0.004
 _INDEPENDENT: Final = 600.0
-_POW: Final = 1.0
 # Beyond this distance (m) a measured point is hardly the hand's (Geman and McClure's); larger at first.
 _REACH: Final = 0.006
 _FIRST_REACH: Final = 1.8
@@ -48,10 +47,12 @@ _AWAY: Final = 1e3
 
 @dataclass(frozen=True)
 class FittedHand:
-    """A hand model's parameters, with its joints (21, 3) canonical order and vertices (V, 3), float32 metres."""
+    """A hand model's parameters, with its joints (21, 3) canonical order, their deviations (21,) and vertices (V, 3),
+    float32 metres."""
 
     parameters: ManoParameters
     joints: FloatArray
+    joint_std: FloatArray
     vertices: FloatArray
 
 
@@ -124,7 +125,7 @@ class SurfaceFit:
         parameters = self._start.parameters_of(state)
         fitted = self.model.forward_parameters(parameters)
         shape.learn(state.betas)
-        return FittedHand(parameters, fitted.joints, fitted.vertices)
+        return FittedHand(parameters, fitted.joints, _deviations(normal, posed, joint_std), fitted.vertices)
 
     def _equations(
         self, posed: PosedHand, measured: Array, reach: float, wanted: Array, sure: Array
@@ -142,9 +143,22 @@ class SurfaceFit:
             gap = measured - posed.points[nearest]
             off = np.einsum("mk,mk->m", gap, posed.normals[nearest])
             weight = (1.0 + np.einsum("mk,mk->m", gap, gap) / reach**2) ** -2.0
-            weight *= _INDEPENDENT * float(weight.mean()) ** _POW / (_NOISE**2 * len(measured))
+            # The fewer of them are the hand's, the less each is believed.
+            weight *= _INDEPENDENT * float(weight.mean()) / (_NOISE**2 * len(measured))
             # Points that are nearest to the same point of the model share its slopes.
             total = np.bincount(nearest, weight, len(posed.points))
             normal += posed.slopes.T @ (posed.slopes * total[:, None])
             right += posed.slopes.T @ np.bincount(nearest, weight * off, len(posed.points))
         return normal, right
+
+
+def _deviations(normal: Array, posed: PosedHand, joint_std: FloatArray) -> FloatArray:
+    """The geometric mean of the network's deviations and those that the last step's equations leave.
+
+    Measured, it follows the errors better than either: the network knows hard pictures, the fit which joints are held
+    by measured points.
+    """
+    slopes = posed.joint_slopes.reshape(-1, posed.joint_slopes.shape[-1])
+    variance = ((slopes @ np.linalg.inv(normal)) * slopes).sum(axis=1).reshape(-1, 3).mean(axis=1)
+    own: Array = np.sqrt(variance)[MANO_TO_CANONICAL]
+    return np.asarray(np.sqrt(own * joint_std), dtype=np.float32)

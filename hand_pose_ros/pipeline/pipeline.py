@@ -200,11 +200,12 @@ class Pipeline:
 
     def _estimate_of(self, track: Track, fitted: FittedHand | None, frame: Frame, timer: StageTimer) -> HandEstimate:
         hand, camera = track.hand, frame.intrinsics
+        given = hand if fitted is None else fitted
         with timer.stage("track"):
-            joints = self._smooth(track, hand.joints if fitted is None else fitted.joints)
+            joints = self._smooth(track, given.joints)
         with timer.stage("lift"):
             pixels = joint_pixels(joints, camera)
-            valid = valid_joints(pixels, hand.joint_std, camera, self._config.tracking.max_joint_std)
+            valid = valid_joints(pixels, given.joint_std, camera, self._config.tracking.max_joint_std)
             roi, wrist = region_of_interest(pixels, camera), wrist_of(joints, hand.side)
         mano, vertices = None, None
         if self._config.mesh and self._meshes is not None:
@@ -216,7 +217,7 @@ class Pipeline:
         return HandEstimate(
             side=hand.side,
             joints=joints,
-            joint_std=hand.joint_std,
+            joint_std=given.joint_std,
             joint_valid=valid,
             score=hand.score,
             track_id=track.track_id,

@@ -95,9 +95,16 @@ class SceneEstimator:
         with timer.stage("infer"):
             outputs = self.engine.run(given)
         with timer.stage("lift"):
-            return self._lift(self.network.read(outputs, window), frame, dropped, expected)
+            return self.lift(self.network.read(outputs, window), frame, dropped, expected)
 
-    def _lift(self, seen: SeenScene, frame: Frame, dropped: Counter[str], expected: Mapping[Side, Root]) -> SceneLook:
+    def lift(
+        self,
+        seen: SeenScene,
+        frame: Frame,
+        dropped: Counter[str],
+        expected: Mapping[Side, Root] = _NOTHING,
+    ) -> SceneLook:
+        """What a network saw in a frame, in metres; see `look`."""
         camera = frame.intrinsics
         hands = [hand for hand in seen.hands if self._usable(hand, dropped)]
         roots = [self._root(hand, frame, expected.get(hand.side)) for hand in hands]

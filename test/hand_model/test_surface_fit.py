@@ -67,6 +67,20 @@ def test_joints_vertices_and_parameters_agree() -> None:
     np.testing.assert_array_equal(again.vertices, fitted.vertices)
 
 
+def test_joints_with_measured_points_are_surer() -> None:
+    model, rng = HandModel.bundled(Side.RIGHT), np.random.default_rng(12)
+    fit, truth = SurfaceFit(model), hand_at(model, np.random.default_rng(13), sample_betas(rng))
+    joints, points = guessed(truth, rng), seen_from_the_camera(model, truth)
+    without = fit(joints, STD, NOTHING, HandShape()).joint_std
+    measured = fit(joints, STD, points, HandShape()).joint_std
+    unsure = fit(joints, 3 * STD, points, HandShape()).joint_std
+    assert (measured < without).all() and (unsure > measured).all()
+    # Points of the palm alone tell little of the tips.
+    near = np.linalg.norm(points - truth.joints[9], axis=1) < 0.03
+    palm = fit(joints, STD, points[near], HandShape()).joint_std
+    assert (palm[[5, 9, 13]] / measured[[5, 9, 13]]).mean() < (palm[[8, 12, 20]] / measured[[8, 12, 20]]).mean()
+
+
 def test_what_lies_apart_does_not_draw_it() -> None:
     """A table 5 cm behind the hand, or a wall of points before it: hardly any of its joints move by them."""
     model, rng = HandModel.bundled(Side.RIGHT), np.random.default_rng(9)

@@ -154,7 +154,7 @@ def test_the_pipeline_fits_where_it_is_told_to(make_pipeline: MakePipeline) -> N
     (fitted,) = make_pipeline(depth_fit=True).process(toy_frame(BLOB)).hands
     assert np.abs(fitted.joints - plain.joints).max() > 1e-3
     np.testing.assert_array_equal(fitted.wrist.position, fitted.joints[0])
-    np.testing.assert_array_equal(fitted.joint_std, plain.joint_std)
+    assert (fitted.joint_std > 0.0005).all() and fitted.joint_std.mean() < plain.joint_std.mean()
 
 
 def test_the_mesh_is_the_fitted_one(make_pipeline: MakePipeline) -> None:
