@@ -53,14 +53,19 @@ class HandState(NamedTuple):
 
 
 class PosedHand(NamedTuple):
-    """A posed hand: points, normals (N, 3) of the surface; how the points move along their normals (N, COLUMNS);
-    joints (21, 3) in MANO's order, tips last, and how they move (21, 3, COLUMNS)."""
+    """A posed hand: points, normals (N, 3) of the surface; joints (21, 3) in MANO's order, tips last, and how they move
+    (21, 3, COLUMNS). The rest is for `ArticulatedHand.slopes`: turns (N, 3, 3) of the points, how the bones move with
+    the shape (16, 30), the turning axes as matrices of their cross products (A, 3, 3), and these times the joint that
+    each turns about (A, 3)."""
 
     points: Array
     normals: Array
-    slopes: Array
     joints: Array
     joint_slopes: Array
+    turns: Array
+    moved: Array
+    crossed: Array
+    at: Array
 
 
 class ArticulatedHand:
@@ -116,24 +121,38 @@ class ArticulatedHand:
         local = self._rest + self._moves @ betas
         local += ((rotations[1:] - _CAMERA).reshape(-1) @ self._basis).reshape(-1, 3)
         offsets = pivots - (world @ rest_joints[..., None])[..., 0]
-        moved = drift - world @ self._joint_moves
-        table = np.concatenate([world.reshape(-1, 9), offsets, moved.reshape(-1, 3 * NUM_BETAS)], axis=1)
-        blended = self._weights @ table
+        blended = self._weights @ np.concatenate([world.reshape(-1, 9), offsets], axis=1)
         turns = blended[:, :9].reshape(-1, 3, 3)
-        points = (turns @ local[..., None])[..., 0] + blended[:, 9:12]
-        shapes = turns @ self._moves + blended[:, 12:].reshape(-1, 3, NUM_BETAS)
+        points = (turns @ local[..., None])[..., 0] + blended[:, 9:]
         count = self._count
         normals = (turns[:count] @ self._normals[..., None])[..., 0]
         # Where bones' turns are blended the blend is shorter than a turn.
         normals /= np.sqrt(np.einsum("nk,nk->n", normals, normals))[:, None]
-        joints = np.concatenate([pivots, points[count:]])
-        joint_shapes = np.concatenate([drift, shapes[count:]])
+        moved = (drift - world @ self._joint_moves).reshape(-1, 3 * NUM_BETAS)
         axes = np.concatenate([_CAMERA, (world[_ANGLES[:, 0]] @ self._axes[..., None])[..., 0]])
         # a x v as a matrix times v, for every axis, and a x (its joint).
         crossed = (axes @ _CROSS).reshape(-1, 3, 3)
         at = (crossed @ pivots[self._turning][..., None])[..., 0]
-        slopes = self._slopes(points[:count], normals, shapes[:count], crossed, at)
-        return PosedHand(points[:count], normals, slopes, joints, self._joint_slopes(joints, joint_shapes, crossed, at))
+        joints = np.concatenate([pivots, points[count:]])
+        shapes = np.concatenate([drift, self._shapes(slice(count, None), turns[count:], moved)])
+        slopes = self._joint_slopes(joints, shapes, crossed, at)
+        return PosedHand(points[:count], normals, joints, slopes, turns[:count], moved, crossed, at)
+
+    def slopes(self, posed: PosedHand, chosen: NDArray[np.intp]) -> Array:
+        """How these points move along their normals: (N, COLUMNS)."""
+        points, normals, turns = posed.points[chosen], posed.normals[chosen], posed.turns[chosen]
+        slopes = np.empty((len(chosen), COLUMNS))
+        # n . (a x (x - p)) of all points and axes at once.
+        pairs = (normals[:, :, None] * points[:, None]).reshape(-1, 9)
+        turned = pairs @ posed.crossed.reshape(-1, 9).T - normals @ posed.at.T
+        np.multiply(turned, self._share[chosen], out=slopes[:, : ANGLES.stop])
+        slopes[:, PLACE] = normals
+        slopes[:, SHAPE] = (normals[:, None] @ self._shapes(chosen, turns, posed.moved))[:, 0]
+        return slopes
+
+    def _shapes(self, chosen: NDArray[np.intp] | slice, turns: Array, moved: Array) -> Array:
+        """How points move with the shape, (N, 3, 10)."""
+        return np.asarray(turns @ self._moves[chosen] + (self._weights[chosen] @ moved).reshape(-1, 3, NUM_BETAS))
 
     def _chain(self, rotations: Array, rest: Array) -> tuple[Array, Array, Array]:
         """World rotations (16, 3, 3), joints (16, 3) and their derivatives by shape (16, 3, 10), wrist as at rest."""
@@ -147,16 +166,6 @@ class ArticulatedHand:
             pivots[level] = pivots[parent] + (turned @ (rest[level] - rest[parent])[..., None])[..., 0]
             drift[level] = drift[parent] + turned @ (self._joint_moves[level] - self._joint_moves[parent])
         return world, pivots, drift
-
-    def _slopes(self, points: Array, normals: Array, shapes: Array, crossed: Array, at: Array) -> Array:
-        """n . (a x (x - p)) of all points and axes at once."""
-        slopes = np.empty((len(points), COLUMNS))
-        pairs = (normals[:, :, None] * points[:, None]).reshape(-1, 9)
-        turned = pairs @ crossed.reshape(-1, 9).T - normals @ at.T
-        np.multiply(turned, self._share[: self._count], out=slopes[:, : ANGLES.stop])
-        slopes[:, PLACE] = normals
-        slopes[:, SHAPE] = (normals[:, None] @ shapes)[:, 0]
-        return slopes
 
     def _joint_slopes(self, joints: Array, shapes: Array, crossed: Array, at: Array) -> Array:
         slopes = np.empty((len(joints), 3, COLUMNS))

@@ -22,8 +22,8 @@ from hand_pose_ros.types import DoubleArray, FloatArray, ManoParameters, check_a
 Array = NDArray[np.float64]
 
 # Points of the model's surface.
-_POINTS: Final = 260
-_STEPS: Final = 4
+_POINTS: Final = 400
+_STEPS: Final = 3
 # What a measured point is off by (m), and how many of them are independent: neighbours err alike.
 _NOISE: Final = 0.004
 _INDEPENDENT: Final = 600.0
@@ -137,8 +137,10 @@ class SurfaceFit:
         right = weighted.T @ (wanted - posed.joints).reshape(-1)
         if len(measured):
             away = np.einsum("nk,nk->n", posed.normals, posed.points) >= 0
-            square = (posed.points**2).sum(axis=1) + _AWAY * away
-            distance = square - 2.0 * (measured @ posed.points.T)
+            square = np.einsum("nk,nk->n", posed.points, posed.points) + _AWAY * away
+            # Single precision tells which is nearest, in half the time.
+            distance = measured.astype(np.float32) @ (-2.0 * posed.points.T).astype(np.float32)
+            distance += square.astype(np.float32)
             nearest = distance.argmin(axis=1)
             gap = measured - posed.points[nearest]
             off = np.einsum("mk,mk->m", gap, posed.normals[nearest])
@@ -146,9 +148,12 @@ class SurfaceFit:
             # The fewer of them are the hand's, the less each is believed.
             weight *= _INDEPENDENT * float(weight.mean()) / (_NOISE**2 * len(measured))
             # Points that are nearest to the same point of the model share its slopes.
-            total = np.bincount(nearest, weight, len(posed.points))
-            normal += posed.slopes.T @ (posed.slopes * total[:, None])
-            right += posed.slopes.T @ np.bincount(nearest, weight * off, len(posed.points))
+            count = len(posed.points)
+            total = np.bincount(nearest, weight, count)
+            chosen = np.flatnonzero(total)
+            slopes = self._hand.slopes(posed, chosen)
+            normal += slopes.T @ (slopes * total[chosen, None])
+            right += slopes.T @ np.bincount(nearest, weight * off, count)[chosen]
         return normal, right
 
 

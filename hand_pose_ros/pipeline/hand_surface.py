@@ -15,7 +15,7 @@ from hand_pose_ros.skeleton import BONES, Side
 from hand_pose_ros.types import DoubleArray, FloatArray, Frame, Intrinsics, InvalidData
 
 # Measured points that are taken at most, and from so many on there is something to fit to.
-_COUNT: Final = 300
+_COUNT: Final = 400
 _FEWEST: Final = 30
 # How far (m) outside the joints' box in the picture, and before and behind them, the hand's surface may be.
 _BESIDE: Final = 0.035
