@@ -92,10 +92,11 @@ def test_joints_are_moved_onto_the_measured_surface(benchmark: ModuleType) -> No
     depth = np.full((48, 64), 0.5, dtype=np.float32)
     depth[:, 40:] = 0.0
     depth[20:23, 10:13] = 0.9  # nine of 25 pixels are not the median
-    at = np.array([[11.0, 21.0], [30.0, 30.0], [60.0, 10.0]])
-    joints = back_project(at, np.array([0.52, 0.47, 0.6]), camera)
+    at = np.array([[11.0, 21.0], [30.0, 30.0], [60.0, 10.0], [20.0, 40.0]])
+    joints = back_project(at, np.array([0.52, 0.49, 0.6, 0.47]), camera)
     moved = benchmark.on_the_skin(joints, Frame(0, "camera", camera, None, depth))
-    np.testing.assert_allclose(moved, back_project(at, np.array([0.5, 0.5, 0.6]), camera), atol=1e-9)
+    # Nothing is measured at the third; what is measured behind the last is not the skin over it.
+    np.testing.assert_allclose(moved, back_project(at, np.array([0.5, 0.5, 0.6, 0.47]), camera), atol=1e-9)
 
 
 def test_the_place_of_the_hand_is_near_its_reference(benchmark: ModuleType, shared_dir: Path) -> None:
