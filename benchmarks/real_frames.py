@@ -333,10 +333,13 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("out/real_frames"))
     parser.add_argument("--model", default=PipelineConfig().model, help="pose model: name or .onnx")
     parser.add_argument("--finder", default=PipelineConfig().finder.model, help="hand finder: name or .onnx")
+    fit = argparse.BooleanOptionalAction
+    parser.add_argument("--depth-fit", action=fit, default=True, help="lay the hand model onto the depth image")
     options = parser.parse_args()
     if not (options.shared / "data").is_dir():
         parser.error(f"--shared: expected a folder with data/ in it, got {options.shared}")
-    pipeline = Pipeline(build(PipelineConfig, {"model": options.model, "finder.model": options.finder}))
+    named = {"model": options.model, "finder.model": options.finder, "depth_fit": options.depth_fit}
+    pipeline = Pipeline(build(PipelineConfig, named))
     cases = load_cases(options.shared)
     outcomes = [run_case(pipeline, case) for case in cases]
     finder = ReferenceFinder(pipeline.config)
