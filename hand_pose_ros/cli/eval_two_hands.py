@@ -283,6 +283,8 @@ def _notes(args: argparse.Namespace, network: SceneNetwork) -> list[str]:
     outputs = {spec.name for spec in network.engine.outputs}
     if not {"joints", "pose"} & outputs and args.root_depths is None:
         notes.append("2.5D output: each hand's true wrist depth was given, where the paper takes RootNet's")
+    if args.fit:
+        notes.append("hands as the pipeline gives them: lifted by depth, and laid onto the depth image")
     if args.dataset in ("ho3d", "h2o3d") and args.meshes is None and network.has_object:
         notes.append("MSSD of the corners of the true box; give the YCB models with --meshes for the published measure")
     return notes

@@ -133,13 +133,17 @@ def _look(
     roots = depths if depths is not None else truth[:, WRIST, 2]
     z = np.where(roots > 0, roots, _SOMEWHERE)
     joints = np.stack([wrist_joints(hand, float(z[k]), camera) for k, hand in enumerate(seen.hands)])
+    translation = _translation(seen, float(z[RIGHT]), camera)
     if fit is not None:
-        for k, fitted in fit(seen, sample).items():
-            joints[k] = fitted - fitted[WRIST]
+        fitted = fit(seen, sample)
+        for k, hand in fitted.items():
+            joints[k] = hand - hand[WRIST]
+        if len(fitted) == len(HANDS):
+            translation = (fitted[LEFT][WRIST] - fitted[RIGHT][WRIST]).astype(np.float64)
     return {
         "joints": joints,
         "presence": np.array([hand.presence for hand in seen.hands]),
-        "translation": _translation(seen, float(z[RIGHT]), camera),
+        "translation": translation,
         "truth": truth,
         "valid": sample.valid,
         "present": sample.present,

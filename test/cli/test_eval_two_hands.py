@@ -64,6 +64,7 @@ def run(folder: Path, kind: str, model: str, dataset: str, *more: str) -> int:
         ("keypoint_transformer", "kt.onnx", "scenes", (), ("Synthetic scenes", "MSSD", "box", "object is told right")),
         ("keypoint_transformer", "kt3.onnx", "scenes", (), ("depth was shown",)),
         ("keypoint_transformer", "kt3.onnx", "scenes", ("--no-depth",), ("depth was not shown",)),
+        ("handformer2t", "h2t.onnx", "scenes", ("--fit",), ("MPJPE single", "laid onto the depth image")),
         ("keypoint_transformer", "kt3.onnx", "rhd", (), ("depth was not shown",)),
         ("keypoint_transformer", "kt.onnx", "h2o3d", ("--split", "train_all"), ("challenge", "006_mustard_bottle")),
         ("handformer2t", "h2t.onnx", "interhand", ("--count", "3"), ("MPJPE single",)),
@@ -123,6 +124,8 @@ def test_submissions(folder: Path, capsys: pytest.CaptureFixture[str], dataset: 
         ("keypoint_transformer", "kt.onnx", "h2o3d", ("--submission", "a.json", "--every", "2"), "needs every sample"),
         ("keypoint_transformer", "kt.onnx", "h2o3d", ("--submission", "a.txt"), "ending in .json"),
         ("keypoint_transformer", "kt.onnx", "scenes", ("--every", "0"), "at least 1"),
+        ("keypoint_transformer", "kt.onnx", "scenes", ("--fit", "--no-depth"), "--fit: needs depth"),
+        ("keypoint_transformer", "kt.onnx", "rhd", ("--fit",), "--fit: needs depth"),
         ("keypoint_transformer", "kt.onnx", "interhand", ("--checkpoint", "none.pth"), "takes a file of the authors"),
     ],
 )

@@ -4,46 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import cv2
 import numpy as np
 import pytest
-from exact_hands import CAMERA
+from exact_hands import CAMERA, drawn, hand_at
 from toy_scenes import Blob, toy_frame
 
-from hand_pose_ros.geometry.camera import project
 from hand_pose_ros.hand_model.model import HandGeometry, HandModel
-from hand_pose_ros.hand_model.pose_prior import mirror_pose, sample_betas, sample_pose
 from hand_pose_ros.options import replace
 from hand_pose_ros.pipeline.estimator import NetworkHand
 from hand_pose_ros.pipeline.hand_surface import HandSurfaces, points_about
 from hand_pose_ros.pipeline.pipeline import Pipeline
 from hand_pose_ros.pipeline.tracking import Track
 from hand_pose_ros.skeleton import Side
-from hand_pose_ros.types import FloatArray, Frame, Intrinsics
+from hand_pose_ros.types import FloatArray, Frame
 
 F = np.float32
 REACH = (0.15, 2.0)
 BLOB = Blob(Side.RIGHT, (0.1, 0.02, 0.6))
-
-
-def hand_at(side: Side, place: tuple[float, float, float], seed: int) -> HandGeometry:
-    rng = np.random.default_rng(seed)
-    pose = sample_pose(rng)
-    pose = mirror_pose(pose) if side is Side.LEFT else pose
-    orient = rng.normal(0, 0.8, 3).astype(F)
-    return HandModel.bundled(side).forward(orient, pose, sample_betas(rng), np.array(place, dtype=F))
-
-
-def drawn(*hands: HandGeometry, camera: Intrinsics = CAMERA) -> FloatArray:
-    """Depth (H, W) of hands before nothing: triangles from far to near."""
-    depth = np.zeros((camera.height, camera.width), dtype=F)
-    faces = HandModel.bundled(Side.RIGHT).faces
-    for hand in sorted(hands, key=lambda hand: -float(hand.joints[:, 2].mean())):
-        corners = np.rint(project(hand.vertices, camera)).astype(np.int32)[faces]
-        z = hand.vertices[faces][..., 2].mean(axis=1)
-        for k in np.argsort(-z):
-            cv2.fillConvexPoly(depth, corners[k], float(z[k]))
-    return depth
 
 
 def track_of(side: Side, hand: HandGeometry, seed: int = 0, number: int = 1) -> Track:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+import cv2
 import numpy as np
 
 from hand_pose_ros.geometry.camera import project
 from hand_pose_ros.geometry.lifting import SKIN_DEPTH, SKIN_PROFILE
-from hand_pose_ros.hand_model.model import HandModel
+from hand_pose_ros.hand_model.model import HandGeometry, HandModel
+from hand_pose_ros.hand_model.pose_prior import mirror_pose, sample_betas, sample_pose
 from hand_pose_ros.hand_model.rotation import axis_angle_to_matrix
 from hand_pose_ros.skeleton import Side
 from hand_pose_ros.types import DoubleArray, FloatArray, Intrinsics
@@ -48,4 +50,25 @@ def painted_depth(*hands: DoubleArray, camera: Intrinsics = CAMERA, width: int =
         u, v = np.rint(project(joint, camera)).astype(int)
         if 0 <= u < camera.width and 0 <= v < camera.height:
             depth[max(v - width, 0) : v + width + 1, max(u - width, 0) : u + width + 1] = z
+    return depth
+
+
+def hand_at(side: Side, place: tuple[float, float, float], seed: int) -> HandGeometry:
+    """Somebody's hand in a natural pose, turned in some way."""
+    rng = np.random.default_rng(seed)
+    pose = sample_pose(rng)
+    pose = mirror_pose(pose) if side is Side.LEFT else pose
+    orient = rng.normal(0, 0.8, 3).astype(np.float32)
+    return HandModel.bundled(side).forward(orient, pose, sample_betas(rng), np.array(place, dtype=np.float32))
+
+
+def drawn(*hands: HandGeometry, camera: Intrinsics = CAMERA) -> FloatArray:
+    """Depth (H, W) of hands before nothing: triangles from far to near."""
+    depth = np.zeros((camera.height, camera.width), dtype=np.float32)
+    faces = HandModel.bundled(Side.RIGHT).faces
+    for hand in sorted(hands, key=lambda hand: -float(hand.joints[:, 2].mean())):
+        corners = np.rint(project(hand.vertices, camera)).astype(np.int32)[faces]
+        z = hand.vertices[faces][..., 2].mean(axis=1)
+        for k in np.argsort(-z):
+            cv2.fillConvexPoly(depth, corners[k], float(z[k]))
     return depth
