@@ -137,16 +137,8 @@ def main() -> int:
                 save_picture(
                     options.out / f"{Path(model).stem}_{'alone' if alone else 'followed'}.png", sheet(outcome.tiles)
                 )
-    columns = (
-        "model",
-        "how",
-        "frames",
-        "with a hand",
-        "right side",
-        "more hands",
-        "gap, median",
-        f"gap to {NEAR}, %",
-    )
+    near = f"gap to {100 * NEAR:.0f} % (% of the frames)"
+    columns = ("model", "how", "frames", "with a hand", "right side", "more hands", "gap, median (%)", near)
     table = Table("One right hand, colour alone", columns, tuple(rows))
     notes = ("Gap: mean distance in the picture to MediaPipe's landmarks, over their wrist to middle finger's base.",)
     report = Report("Real video", (table,), {"every": options.every, "rows": rows}, notes)

@@ -74,8 +74,9 @@ class Pipeline:
         if estimator is None:
             self._trust = open_trust(find_model(config.model), finder_file(config) if finder is None else None)
         self._following = following_of(self._finder, self._estimator, self._tracker, self._judge, self._trust)
-        self._meshes = Meshes(load_hand_models(config)) if config.mesh else None
-        self._surfaces = HandSurfaces(load_hand_models(config)) if config.depth_fit else None
+        models = load_hand_models(config) if config.mesh or config.depth_fit else {}
+        self._meshes = Meshes(models) if config.mesh else None
+        self._surfaces = HandSurfaces(models) if config.depth_fit else None
         self.counts: Counter[str] = Counter()
         self._last: Instant | None = None
 

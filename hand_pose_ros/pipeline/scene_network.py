@@ -153,9 +153,9 @@ def with_sides(right: SeenHand, left: SeenHand) -> tuple[SeenHand, SeenHand]:
     Where one of them is likelier not there there is one hand at most, and what is known of its presence is shared out
     between right and left by how likely each is: the likelier side has both.
     """
-    if not min(right.presence, left.presence) < AS_LIKELY:
-        return right, left
     whole = right.presence + left.presence
+    if not (np.isfinite(whole) and min(right.presence, left.presence) < AS_LIKELY):
+        return right, left
     one = right if right.presence >= left.presence else left
     side_score = one.presence / whole if whole > 0 else 1.0
     told = replace(one, presence=min(1.0, whole), side_score=side_score)

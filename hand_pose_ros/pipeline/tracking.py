@@ -40,6 +40,7 @@ class Track:
         side_evidence: gathered for the side: log-odds, or votes where a network sees both hands at once.
         smoother: the hand's own filter, if smoothing is on.
         fitter: what is known of the hand's shape, if meshes are asked for.
+        shape: the same, if it is laid onto the depth image.
     """
 
     track_id: int

@@ -121,10 +121,12 @@ def test_a_single_hand_has_all_the_presence_that_is_told_of_it(
     assert [hand.side_score for hand in hands] == pytest.approx(side_scores)
 
 
-def test_a_presence_that_is_no_number_stays_one() -> None:
+@pytest.mark.parametrize("presence", [(np.nan, 0.9), (0.9, np.nan), (np.nan, 0.3), (0.3, np.nan), (np.inf, 0.3)])
+def test_a_presence_that_is_no_number_stays_none(presence: tuple[float, float]) -> None:
     network = Handformer2TNetwork(SpecifiedEngine(HANDFORMER))
-    hands = network.read(_values(HANDFORMER, presence=[np.nan, 0.9]), WINDOW).hands
-    assert not hands[0].finite and hands[1].finite
+    hands = network.read(_values(HANDFORMER, presence=list(presence)), WINDOW).hands
+    assert [hand.finite for hand in hands] == [np.isfinite(value) for value in presence]
+    np.testing.assert_allclose([hand.presence for hand in hands], presence, rtol=1e-6)
 
 
 def test_handformer_without_relative_depth_says_nothing_of_it() -> None:
