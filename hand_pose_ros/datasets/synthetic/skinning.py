@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from hand_pose_ros.engines.blas import single_threaded_blas
 from hand_pose_ros.hand_model.model import NUM_MODEL_JOINTS, NUM_POSE_FEATURES, HandModel
 from hand_pose_ros.hand_model.rotation import axis_angle_to_matrix
 from hand_pose_ros.skeleton import MANO_TO_CANONICAL, Side
@@ -80,7 +81,10 @@ def pose_hands(wishes: Sequence[HandWish]) -> list[PosedHand]:
         chosen = [index for index, wish in enumerate(wishes) if wish.side is side]
         for start in range(0, len(chosen), _BLOCK):
             block = chosen[start : start + _BLOCK]
-            posed.update(zip(block, _pose_block([wishes[index] for index in block], _basis(side)), strict=True))
+            # So do products that are split over threads, on some processors.
+            with single_threaded_blas():
+                hands = _pose_block([wishes[index] for index in block], _basis(side))
+            posed.update(zip(block, hands, strict=True))
     return [posed[index] for index in range(len(wishes))]
 
 
