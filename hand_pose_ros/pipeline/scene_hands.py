@@ -38,14 +38,20 @@ SWERVE: Final = 0.5
 INSIDE: Final = 0.7
 # Frames for which the window of a followed hand still holds the place of another that was lost or doubted there.
 PATIENCE: Final = 5
+# Frames after that for which a thing that is doubted again at this place is not waited for again.
+WARNED: Final = 30
 
 
 @dataclass
 class _Missed:
-    """Where (21, 3) a hand was lost or doubted, and for how many frames that is remembered."""
+    """Where (21, 3) a hand was lost or doubted, and for how many frames it is waited for."""
 
     joints: FloatArray
     frames: int = PATIENCE
+
+    def near(self, joints: FloatArray) -> bool:
+        """Whether these (21, 3) are at this place."""
+        return float(np.linalg.norm(self.joints.mean(axis=0) - joints.mean(axis=0))) < OTHER_SIDE
 
 
 class SceneHands:
@@ -117,9 +123,10 @@ class SceneHands:
         """Places (21, 3) of hands that were missed lately, as many as may still be followed."""
         for missed in self._missed:
             missed.frames -= 1
-        self._missed = [missed for missed in self._missed if missed.frames >= 0]
+        self._missed = [missed for missed in self._missed if missed.frames >= -WARNED]
         room = self._config.max_hands - followed if followed else 0
-        return [missed.joints for missed in self._missed[-room:]] if room else []
+        waited = [missed.joints for missed in self._missed if missed.frames >= 0]
+        return waited[-room:] if room else []
 
     def _predicted(self, frame: Frame, dropped: Counter[str]) -> tuple[list[Track], list[FloatArray]]:
         """The followed hands and where their joints (21, 3) are expected."""
@@ -219,7 +226,8 @@ class SceneHands:
             # Without depth every hand is unsure.
             measured = frame.depth is not None
             if measured and self._trust(found, hand, log_odds(hand.side_score)) < self._config.tracking.min_trust:
-                self._missed.append(_Missed(hand.joints))
+                if not any(missed.near(hand.joints) for missed in self._missed):
+                    self._missed.append(_Missed(hand.joints))
                 raise DroppedHand("doubtful")
             self._tracker.add(hand, frame.stamp_ns, side_evidence=1.0)
         except DroppedHand as drop:

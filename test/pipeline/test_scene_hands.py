@@ -361,3 +361,15 @@ def test_a_missed_place_is_forgotten_after_some_frames(stage: MakeStage) -> None
     part.pipeline.reset()
     part.frame()
     assert part.network.windows[-1].share_inside(project(LEFT, CAMERA)) < 1.0
+
+
+def test_what_is_doubted_for_ever_does_not_keep_the_window_wide(stage: MakeStage) -> None:
+    """A box beside the hand: it is waited for once, not again each time that it is doubted."""
+    part = stage(*BOTH, finder__period=1000)
+    part.distrust(lambda found, hand, evidence: 0.9 if hand.side is Side.RIGHT else 0.1)
+    wide = []
+    for _ in range(25):
+        scene = part.frame()
+        assert [hand.side for hand in scene.hands] == [Side.RIGHT]
+        wide.append(part.network.windows[-1].share_inside(project(LEFT, CAMERA)) == 1.0)
+    assert sum(wide[1:]) == 5 and all(wide[1:6])
