@@ -101,6 +101,7 @@ class SceneHands:
         looks = self._follow(frame, timer, dropped) + self._search(frame, timer, dropped)
         with timer.stage("track"):
             dropped["duplicate"] += self._tracker.suppress_duplicates(TOUCHING)
+            self._tell_apart(dropped)
         return Observation(tuple(self._tracker.tracks), self._objects.seen(looks, frame, dropped))
 
     def _follow(self, frame: Frame, timer: StageTimer, dropped: Counter[str]) -> list[SceneLook]:
@@ -118,6 +119,18 @@ class SceneHands:
             with timer.stage("track"):
                 self._update([tracks[k] for k in members], look, window, frame, dropped)
         return looks
+
+    def _tell_apart(self, dropped: Counter[str]) -> None:
+        """One person has one hand of each side: of two on one side the one with fewer votes for it is the other."""
+        tracks = self._tracker.tracks
+        if not self._config.one_person or len(tracks) < 2 or len({track.hand.side for track in tracks}) == len(tracks):
+            return
+        weaker = min(tracks, key=lambda track: track.side_evidence)
+        other = weaker.hand.side.other
+        if other not in sides_of(self._config):
+            self._lose(weaker, DroppedHand("side_not_wanted"), dropped)
+            return
+        weaker.hand, weaker.smoother = replace(weaker.hand, side=other), None
 
     def _missing(self, followed: int) -> list[FloatArray]:
         """Places (21, 3) of hands that were missed lately, as many as may still be followed."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -373,3 +374,20 @@ def test_what_is_doubted_for_ever_does_not_keep_the_window_wide(stage: MakeStage
         assert [hand.side for hand in scene.hands] == [Side.RIGHT]
         wide.append(part.network.windows[-1].share_inside(project(LEFT, CAMERA)) == 1.0)
     assert sum(wide[1:]) == 5 and all(wide[1:6])
+
+
+@pytest.mark.parametrize("sides", ["both", "right"])
+def test_one_person_never_has_two_hands_of_one_side(stage: MakeStage, sides: str) -> None:
+    """Votes are each track's own: where both end on one side, the weaker is the other hand, or none that is wanted."""
+    part = stage((Side.RIGHT, RIGHT), (Side.LEFT, FAR_LEFT))
+    part.frame()
+    by_side = {track.hand.side: track for track in part.pipeline._tracker.tracks}
+    by_side[Side.RIGHT].side_evidence = 9.0
+    by_side[Side.LEFT].side_evidence = 3.0
+    by_side[Side.LEFT].hand = dataclasses.replace(by_side[Side.LEFT].hand, side=Side.RIGHT)
+    part.pipeline.reconfigure(replace(part.config, {"sides": sides, "max_hands": 2}))
+    scene = part.frame()
+    wanted = [Side.RIGHT, Side.LEFT] if sides == "both" else [Side.RIGHT]
+    assert sorted((hand.side for hand in scene.hands), key=wanted.index) == wanted
+    place = next(hand for hand in scene.hands if hand.side is Side.RIGHT).joints[0]
+    np.testing.assert_allclose(place, RIGHT[0], atol=0.01)
