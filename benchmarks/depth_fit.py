@@ -21,7 +21,7 @@ from hand_pose_ros.config import PipelineConfig
 from hand_pose_ros.datasets.synthetic.renderer import Renderer
 from hand_pose_ros.datasets.synthetic.sequence import generate_sequence
 from hand_pose_ros.datasets.synthetic.spec import SequenceConfig
-from hand_pose_ros.evaluation.metrics import joint_errors, procrustes_aligned, root_relative
+from hand_pose_ros.evaluation.metrics import mean_error, pose_errors
 from hand_pose_ros.evaluation.report import Report, Table
 from hand_pose_ros.options import replace
 from hand_pose_ros.pipeline.pipeline import Pipeline
@@ -69,12 +69,15 @@ class Outcome:
     def row(self) -> tuple[float, ...]:
         """Of the table below; errors in mm."""
         found, true = np.array(self.found), np.array(self.true)
-        absolute = joint_errors(found, true) * 1e3
-        relative = joint_errors(root_relative(found), root_relative(true)) * 1e3
-        aligned = joint_errors(procrustes_aligned(found, true), true) * 1e3
+        errors = pose_errors(found, true)
+        p95 = 1e3 * float(np.percentile(errors.absolute, 95))
         return (
-            *(100.0 * len(found) / self.truths, absolute.mean(), float(np.percentile(absolute, 95))),
-            *(relative.mean(), aligned.mean(), 1e3 * float(np.median(np.concatenate(self.changes)))),
+            *(100.0 * len(found) / self.truths, 1e3 * mean_error(errors.absolute), p95),
+            *(
+                1e3 * mean_error(errors.root_relative),
+                1e3 * mean_error(errors.aligned),
+                1e3 * float(np.median(np.concatenate(self.changes))),
+            ),
             float(np.median(self.milliseconds)),
         )
 

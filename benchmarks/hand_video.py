@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-import cv2
 import numpy as np
 
+from benchmarks.real_frames import sheet, surroundings
 from hand_pose_ros.cli.outputs import save_picture
 from hand_pose_ros.config import PipelineConfig
 from hand_pose_ros.evaluation.report import Report, Table
@@ -82,18 +81,9 @@ def tile(frame: Frame, scene: Scene, landmarks: DoubleArray) -> ByteArray:
     """The hand's surroundings with what was found."""
     picture = draw_scene(background(frame), scene, frame.intrinsics)
     half = round(1.1 * float(np.abs(landmarks - landmarks.mean(axis=0)).max()))
-    u, v = np.round(landmarks.mean(axis=0)).astype(int)
-    padded = cv2.copyMakeBorder(picture, half, half, half, half, cv2.BORDER_CONSTANT)
-    window = padded[v : v + 2 * half, u : u + 2 * half]
-    small = np.asarray(cv2.resize(window, (TILE, TILE), interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    small = surroundings(picture, landmarks.mean(axis=0), half, TILE)
     put_text(small, f"{frame.stamp_ns * 1e-9:.1f} s", 2, TILE - 20, (255, 255, 255), 0.4)
     return small
-
-
-def sheet(tiles: Sequence[ByteArray], columns: int = 4) -> ByteArray:
-    """All tiles, row by row."""
-    whole = [*tiles, *[np.zeros_like(tiles[0])] * (-len(tiles) % columns)]
-    return np.vstack([np.hstack(whole[start : start + columns]) for start in range(0, len(whole), columns)])
 
 
 def watch(pipeline: Pipeline, video: Path, landmarks: DoubleArray, every: int, alone: bool) -> Outcome:
@@ -135,7 +125,7 @@ def main() -> int:
             rows.append((Path(model).stem, how, *outcome.row()))
             if outcome.tiles:
                 save_picture(
-                    options.out / f"{Path(model).stem}_{'alone' if alone else 'followed'}.png", sheet(outcome.tiles)
+                    options.out / f"{Path(model).stem}_{'alone' if alone else 'followed'}.png", sheet(outcome.tiles, 4)
                 )
     near = f"gap to {100 * NEAR:.0f} % (% of the frames)"
     columns = ("model", "how", "frames", "with a hand", "right side", "more hands", "gap, median (%)", near)

@@ -270,10 +270,21 @@ def bone_table(outcomes: Sequence[Outcome]) -> Table:
 
 def contact_sheet(outcomes: Sequence[Outcome], columns: int = 5) -> ByteArray:
     """Each frame's surroundings of the hand (30 cm) with the estimate, and the reference as red crosses."""
-    tiles = [_tile(outcome) for outcome in outcomes]
-    tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % columns)
-    rows = [np.hstack(tiles[start : start + columns]) for start in range(0, len(tiles), columns)]
-    return np.vstack(rows)
+    return sheet([_tile(outcome) for outcome in outcomes], columns)
+
+
+def sheet(tiles: Sequence[ByteArray], columns: int) -> ByteArray:
+    """Pictures of one size side by side, row by row."""
+    whole = [*tiles, *[np.zeros_like(tiles[0])] * (-len(tiles) % columns)]
+    return np.vstack([np.hstack(whole[start : start + columns]) for start in range(0, len(whole), columns)])
+
+
+def surroundings(picture: ByteArray, middle: DoubleArray, half: int, side: int) -> ByteArray:
+    """The square `half` pixels about the middle (u, v), as (side, side, 3); black beyond the picture."""
+    u, v = np.round(middle).astype(int)
+    padded = cv2.copyMakeBorder(picture, half, half, half, half, cv2.BORDER_CONSTANT)
+    window = padded[v : v + 2 * half, u : u + 2 * half]
+    return np.asarray(cv2.resize(window, (side, side), interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
 def _tile(outcome: Outcome) -> ByteArray:
@@ -283,10 +294,7 @@ def _tile(outcome: Outcome) -> ByteArray:
         cv2.drawMarker(picture, (round(u), round(v)), (255, 60, 60), cv2.MARKER_CROSS, max(camera.width // 120, 5), 1)
     depth = 0.6 if case.reference is None else float(np.median(case.reference[:, 2]))
     half = round(0.15 * camera.fx / depth)
-    u, v = np.round(case.pixels.mean(axis=0)).astype(int)
-    padded = cv2.copyMakeBorder(picture, half, half, half, half, cv2.BORDER_CONSTANT)
-    window = padded[v : v + 2 * half, u : u + 2 * half]
-    tile = np.asarray(cv2.resize(window, (TILE, TILE), interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    tile = surroundings(picture, case.pixels.mean(axis=0), half, TILE)
     put_text(
         tile, f"{case.name.removeprefix('sr305 20210326-')} {case.reliability}", 2, TILE - 22, (255, 255, 255), 0.4
     )

@@ -105,7 +105,8 @@ class SurfaceFit:
         check_array("fit joints", joints, (NUM_JOINTS, 3), np.float32)
         wanted = (joints[CANONICAL_TO_MANO] * self._flip).astype(np.float64)
         measured = points * self._flip
-        sure = 1.0 / (joint_std[CANONICAL_TO_MANO].astype(np.float64) * _ALIKE + _LEAST) ** 2
+        # Of each coordinate.
+        sure = np.repeat((joint_std[CANONICAL_TO_MANO].astype(np.float64) * _ALIKE + _LEAST) ** -2.0, 3)
         state = self._start.state_of(wanted, shape.betas)
         turned = np.zeros(ANGLES.stop - ANGLES.start)
         for step in range(_STEPS):
@@ -132,7 +133,7 @@ class SurfaceFit:
     ) -> tuple[Array, Array]:
         """Normal equations of one step: the measured points' and the network's joints'."""
         slopes = posed.joint_slopes.reshape(-1, posed.joint_slopes.shape[-1])
-        weighted = slopes * np.repeat(sure, 3)[:, None]
+        weighted = slopes * sure[:, None]
         normal = slopes.T @ weighted
         right = weighted.T @ (wanted - posed.joints).reshape(-1)
         if len(measured):

@@ -74,9 +74,9 @@ class Pipeline:
         if estimator is None:
             self._trust = open_trust(find_model(config.model), finder_file(config) if finder is None else None)
         self._following = following_of(self._finder, self._estimator, self._tracker, self._judge, self._trust)
-        models = load_hand_models(config) if config.mesh or config.depth_fit else {}
-        self._meshes = Meshes(models) if config.mesh else None
-        self._surfaces = HandSurfaces(models) if config.depth_fit else None
+        self._meshes: Meshes | None = None
+        self._surfaces: HandSurfaces | None = None
+        self._load_hand_models(config)
         self.counts: Counter[str] = Counter()
         self._last: Instant | None = None
 
@@ -143,14 +143,20 @@ class Pipeline:
         fixed = [item.name for item in options(PipelineConfig) if not item.dynamic and old[item.name] != new[item.name]]
         if fixed:
             raise ConfigError(f"cannot be changed while running: {', '.join(fixed)}; restart with the new values")
-        if config.mesh and self._meshes is None:
-            self._meshes = Meshes(load_hand_models(config))
-        if config.depth_fit and self._surfaces is None:
-            self._surfaces = HandSurfaces(load_hand_models(config))
+        self._load_hand_models(config)
         self._config = config
         self._following.reconfigure(config)
         self._tracker.config = config.tracking
         self._tracker.keep(sides_of(config), config.max_hands)
+
+    def _load_hand_models(self, config: PipelineConfig) -> None:
+        """For what is asked for and not there yet."""
+        meshes, surfaces = config.mesh and self._meshes is None, config.depth_fit and self._surfaces is None
+        models = load_hand_models(config) if meshes or surfaces else {}
+        if meshes:
+            self._meshes = Meshes(models)
+        if surfaces:
+            self._surfaces = HandSurfaces(models)
 
     def describe(self) -> dict[str, str]:
         """What runs here, for logs and diagnostics."""

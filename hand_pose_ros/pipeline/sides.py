@@ -24,6 +24,7 @@ from hand_pose_ros.engines.zoo import require_made_for, sha256, verify
 from hand_pose_ros.geometry.crop import mirror_points
 from hand_pose_ros.pipeline.estimator import NetworkHand
 from hand_pose_ros.pipeline.side_features import PAIR_FEATURES, pair_features
+from hand_pose_ros.pipeline.trust import log_odds
 from hand_pose_ros.skeleton import Side
 from hand_pose_ros.types import FloatArray, HandDetection, InvalidData, check_array
 
@@ -56,7 +57,7 @@ class Judge(Protocol):
 def side_evidence(hand: NetworkHand, other: NetworkHand) -> float:
     """The judge without weights: the more certain look is right, and what the network itself says counts."""
     certainty = CERTAINTY_WEIGHT * math.log(float(other.joint_std.mean()) / float(hand.joint_std.mean()))
-    told = 0.5 * (_logit(hand.side_score) - _logit(other.side_score))
+    told = 0.5 * (log_odds(hand.side_score) - log_odds(other.side_score))
     return bounded(certainty + told)
 
 
@@ -156,7 +157,7 @@ def own_joints(hand: NetworkHand) -> FloatArray:
 
 def finder_evidence(detection: HandDetection) -> float:
     """Log-odds for the side a detection names; the finder sees hands small, so that a clear look outweighs it."""
-    return min(MAX_FINDER_EVIDENCE, _logit(detection.side_score))
+    return min(MAX_FINDER_EVIDENCE, log_odds(detection.side_score))
 
 
 def bounded(evidence: float) -> float:
@@ -167,8 +168,3 @@ def bounded(evidence: float) -> float:
 def look_due(age: int) -> bool:
     """Whether a hand found `age` frames ago is to be looked at from both sides."""
     return age in EARLY_LOOKS or age % LATE_PERIOD == 0
-
-
-def _logit(probability: float) -> float:
-    inside = min(max(probability, 1e-3), 1 - 1e-3)
-    return math.log(inside / (1 - inside))
