@@ -46,7 +46,8 @@ class Remembered(NamedTuple):
 def remember(
     trunk: KeypointTransformer, scenes: Path, out: Path, count: int, seed: int, augmentation: SceneAugmentation
 ) -> Path:
-    """Look at `count` scenes, each varied once; what is there is kept. Returns `out`."""
+    """Look at `count` scenes, each varied once, with depth where the trunk reads it; what is there is kept. Returns
+    `out`."""
     folder = out / "points-000000"
     if folder.exists():
         return out
@@ -54,8 +55,10 @@ def remember(
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     columns: dict[str, list[Any]] = {name: [] for name in _TEXT}
-    for number, raw in islice(ShardStream(scenes, BATCH, seed).batches(), count // BATCH):
+    unread = () if trunk.config.depth else ("depth",)
+    for number, stored in islice(ShardStream(scenes, BATCH, seed).batches(), count // BATCH):
         torch.manual_seed(seed + number)
+        raw = {name: value for name, value in stored.items() if name not in unread}
         crops = scene_crops(raw, np.random.default_rng((seed, number)), augmentation, trunk.config.crop)
         for name, tensor in _look(trunk, crops).items():
             columns[name].append(tensor.numpy().astype(np.float16 if name == "features" else tensor.numpy().dtype))
@@ -74,7 +77,8 @@ def _look(trunk: KeypointTransformer, crops: SceneBatch) -> dict[str, Tensor]:
     grid = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), dim=2).reshape(1, -1, 2).expand(len(anywhere), -1, -1)
     places = torch.cat((found.xy, anywhere, grid), dim=1)
     valid = torch.cat((found.valid, torch.ones(places.shape[0], FALSE + GRID**2, dtype=torch.bool)), dim=1)
-    features = trunk.sample(trunk.see(crops.rgb.contiguous(memory_format=torch.channels_last)).features, places)
+    seen = trunk.see(crops.rgb.contiguous(memory_format=torch.channels_last), crops.relief)
+    features = trunk.sample(seen.features, places)
     assert crops.pose is not None and crops.shape is not None  # rendered scenes have hand model parameters
     truth = (crops.uv, crops.joints, crops.valid, crops.present, crops.intrinsics, crops.pose, crops.shape)
     return dict(zip(_TEXT, (places, valid, features, *truth), strict=True))

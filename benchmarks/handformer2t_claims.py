@@ -43,6 +43,7 @@ COSTS: Final[dict[str, tuple[str, Handformer2TConfig | KeypointTransformerConfig
     "Handformer2T lite": ("–", Handformer2TConfig(presence=True, relative_depth=True)),
     "Keypoint Transformer lite": ("–", KeypointTransformerConfig()),
 }
+SHIPPED: Final = Path(__file__).resolve().parents[1] / "models" / "handformer2t_lite.onnx"
 _BATCHES: Final = (1, 5)
 _MEMORY_BATCHES: Final = (4, 12)
 _MEMORY: Final = 24e9
@@ -152,7 +153,12 @@ def _memory(name: str) -> int:
 def arguments() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--weights", type=Path, help="of a Handformer2T, whose encoder all rows stand behind")
+    parser.add_argument(
+        "--weights",
+        type=Path,
+        default=SHIPPED,
+        help="of a Handformer2T (.onnx, .ckpt, .pt), whose encoder all rows stand behind (default: the shipped file)",
+    )
     parser.add_argument("--scenes", type=Path, help="shards of `hand_pose synth scenes` to train on")
     parser.add_argument("--test", type=Path, help="shards of another seed to measure on")
     parser.add_argument("--out", type=Path, default=Path("out/bench/handformer2t_claims"))
@@ -187,11 +193,6 @@ def main() -> int:
         return 0
     if options.scenes is None and not options.cost:
         parser.error("expected --scenes and --test to train rows on, or --cost")
-    if options.scenes is not None and not options.report and options.weights is None:
-        parser.error(
-            "--weights: expected weights with the encoder that all rows stand behind; `hand_pose export handformer2t "
-            "--save-weights FILE.pt` writes them"
-        )
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     tables: list[Table] = []
     if options.scenes is not None:

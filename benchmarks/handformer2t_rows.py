@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -22,13 +23,14 @@ from hand_pose_ros.networks.handformer2t.decode import Decoded
 from hand_pose_ros.training.handformer2t_losses import Handformer2TLoss, Handformer2TLossConfig
 from hand_pose_ros.training.handformer2t_module import joint_errors, targets_of
 from hand_pose_ros.training.handformer2t_order import Ordered, by_place
-from hand_pose_ros.training.handformer2t_training import PLACED_WIDTHS, PLANS, assembled
+from hand_pose_ros.training.handformer2t_training import PLACED_WIDTHS, PLANS, assembled, learnt_by
 from hand_pose_ros.training.optimisation import Schedule
 from hand_pose_ros.training.scene_crops import VALIDATION, SceneAugmentation, SceneBatch
 from hand_pose_ros.training.shards import ShardStream
 from hand_pose_ros.types import DoubleArray
 
-CROP: Final = 128
+# As the shipped encoder sees its crops.
+CROP: Final = 64
 _BATCH: Final = 32
 _log = logging.getLogger(__name__)
 Levels = tuple[Tensor, Tensor, Tensor]  # strides 8, 16, 32
@@ -45,10 +47,10 @@ class Row:
 
     def config(self) -> Handformer2TConfig:
         """Two tokens, three stages, absolute poses, patches of random channels, as published, but by place, and with
-        our variant's encoder."""
+        our variant's encoder, which reads depth too."""
         changes = {**PLACED_WIDTHS["lite"], "decoder": None, "crop": CROP}
         widths = dataclasses.replace(PRESETS["lite"], **changes)
-        fields = {"widths": widths, "order": "place", "presence": True, **self.network}
+        fields = {"widths": widths, "order": "place", "presence": True, "depth": True, **self.network}
         return Handformer2TConfig(**fields)
 
 
@@ -65,9 +67,9 @@ ROWS: Final = (
 class Budget:
     """scenes: distinct ones for training, each varied once; test: scenes measured on; samples: of each row."""
 
-    scenes: int = 14_336
+    scenes: int = 32_768
     test: int = 1024
-    samples: int = 24_576
+    samples: int = 245_760
     learning_rate: float = 1e-3
 
 
@@ -88,16 +90,16 @@ class Seen(NamedTuple):
 def seen(encoder: Handformer2T, folder: Path, count: int, augmentation: SceneAugmentation) -> Seen:
     """Run the encoder over the first crops of shards."""
     stream = ShardStream(folder, _BATCH, 0)
-    assemble = assembled(augmentation, CROP)
+    assemble = assembled(augmentation, CROP, depth=True)
     levels: list[list[Tensor]] = [[], [], []]
     crops = []
     for number, arrays in stream.batches():
         if number * _BATCH >= count:
             break
         batch = assemble(arrays, np.random.default_rng((0, number)))
-        for kept, level in zip(levels, encoder.levels(batch.rgb)[1:], strict=True):
+        for kept, level in zip(levels, encoder.levels(batch.rgb, batch.relief)[1:], strict=True):
             kept.append(level.half())
-        crops.append(batch._replace(rgb=torch.zeros(len(batch.rgb), 0)))
+        crops.append(batch._replace(rgb=torch.zeros(len(batch.rgb), 0), relief=None, view=None))
     first, second, third = (torch.cat(kept) for kept in levels)
     names = [name for name, value in crops[0]._asdict().items() if value is not None]
     every = SceneBatch(**{name: torch.cat([getattr(batch, name) for batch in crops]) for name in names})
@@ -106,13 +108,21 @@ def seen(encoder: Handformer2T, folder: Path, count: int, augmentation: SceneAug
 
 @dataclass(frozen=True)
 class Bench:
-    """weights: whose encoder all rows share (lite); training, test: shards of scenes; out: of the results."""
+    """weights: whose encoder all rows share (.onnx, .ckpt or .pt of the size lite); training, test: shards of scenes;
+    out: of the results."""
 
     weights: Path
     training: Path
     test: Path
     out: Path
     budget: Budget
+
+    @cached_property
+    def encoder(self) -> dict[str, Tensor]:
+        """The weights of the encoder that all rows share."""
+        part = "backbone."
+        learnt = learnt_by(self.weights)
+        return {name.removeprefix(part): w.float() for name, w in learnt.items() if name.startswith(part)}
 
     def has(self, row: Row, seed: int) -> bool:
         """Whether the row's result is kept."""
@@ -157,10 +167,7 @@ class Bench:
 
     def _network(self, row: Row) -> Handformer2T:
         network = Handformer2T(row.config()).eval()
-        weights = torch.load(self.weights, map_location="cpu", weights_only=True)
-        part = "backbone."
-        encoder = {n.removeprefix(part): w.float() for n, w in weights.items() if n.startswith(part)}
-        network.backbone.load_state_dict(encoder)
+        network.backbone.load_state_dict(self.encoder)
         return network
 
     def _trained(self, row: Row, seed: int, data: Seen) -> Handformer2T:

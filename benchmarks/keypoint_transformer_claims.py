@@ -1,15 +1,14 @@
 r"""Keypoint Transformer's claims on synthetic hands: association loss, N_SA, poses, baselines, false keypoints.
 
-    python -m benchmarks.keypoint_transformer_claims --trunk runs/kt/last.ckpt --scenes data/scenes \
-        --test data/scenes_test
+    python -m benchmarks.keypoint_transformer_claims --scenes data/scenes --test data/scenes_test
     python -m benchmarks.keypoint_transformer_claims ... --row sa6 --seed 1     # one row
     python -m benchmarks.keypoint_transformer_claims ... --report               # tabulate what there is
 
-Every row is a transformer on the same frozen image part (`--trunk`, a checkpoint of `hand_pose train
-keypoint_transformer`), the same scenes in the same order, the same number of samples; finished rows are kept, a stopped
-row goes on. Keypoints are the true joints as a detector of known quality finds them: what is compared is what comes
-behind the detector. Rows whose whole network is trained: `hand_pose train keypoint_transformer` with `--self-layers`
-and `--representation`.
+Every row is a transformer on the same frozen image part (`--trunk`: of the shipped file, or of a checkpoint of
+`hand_pose train keypoint_transformer`), the same scenes in the same order, the same number of samples; finished rows
+are kept, a stopped row goes on. Keypoints are the true joints as a detector of known quality finds them: what is
+compared is what comes behind the detector. Rows whose whole network is trained: `hand_pose train keypoint_transformer`
+with `--self-layers` and `--representation`.
 """
 
 from __future__ import annotations
@@ -31,6 +30,7 @@ from hand_pose_ros.evaluation.report import Cell, Report, Table
 from hand_pose_ros.training.keypoint_transformer_training import trained
 from hand_pose_ros.training.scene_crops import VALIDATION, SceneAugmentation
 
+SHIPPED: Final = Path(__file__).resolve().parents[1] / "models" / "keypoint_transformer_lite.onnx"
 _TRAINING: Final = SceneAugmentation(shift=0.12, scale=0.2, roll_part=0.5, roll_std=0.3)
 _MEASURES: Final = ("single_mm", "interacting_mm", "mpjpe_mm", "mrrpe_mm")
 
@@ -88,7 +88,11 @@ def arguments() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--trunk", type=Path, required=True, metavar="FILE.ckpt", help="whose image part all rows share"
+        "--trunk",
+        type=Path,
+        default=SHIPPED,
+        metavar="FILE",
+        help=".onnx or .ckpt whose image part all rows share (default: the shipped file)",
     )
     parser.add_argument("--scenes", type=Path, required=True, help="shards of `hand_pose synth scenes` to train on")
     parser.add_argument("--test", type=Path, required=True, help="shards of another seed to measure on")

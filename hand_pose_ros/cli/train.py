@@ -166,7 +166,13 @@ def _add_course(parser: argparse.ArgumentParser) -> None:
         help="hand_sides, hand_trust: name or file of the pose network, beside which --out is to lie (default: "
         "kpt_fusion_lite)",
     )
-    course.add_argument("--init", type=Path, metavar="FILE.pt", help="weights to start from (models/weights)")
+    course.add_argument(
+        "--init",
+        type=Path,
+        metavar="FILE",
+        help="weights to start from (models/weights); handformer2t, keypoint_transformer: or a model file "
+        "(models/*_lite.onnx), which then says what network it is",
+    )
     course.add_argument(
         "--encoder",
         type=Path,

@@ -85,6 +85,10 @@ def load_weights(module: AveragedModule, path: Path) -> None:
     """
     if not path.is_file():
         raise CheckpointError(f"{path}: no such file; `hand_pose export --save-weights` writes weights to start from")
+    if path.suffix == ".onnx":
+        raise CheckpointError(
+            f"{path}: expected weights (.pt), as in models/weights; networks of two hands alone go on from model files"
+        )
     _start(module, torch.load(path, map_location="cpu", weights_only=True), path)
 
 

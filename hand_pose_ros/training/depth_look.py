@@ -36,7 +36,7 @@ from hand_pose_ros.training.length import steps_in_all
 from hand_pose_ros.training.losses import KeypointFusionLossConfig, smooth_l1, weighted_mean
 from hand_pose_ros.training.muon import MOMENTUM, Muon, hidden_apart
 from hand_pose_ros.training.optimisation import AveragedModule, Measured, Schedule
-from hand_pose_ros.training.run import Data, RunSettings, train
+from hand_pose_ros.training.run import Data, RunSettings, resumed, train
 from hand_pose_ros.training.scene_crops import SceneBatch
 from hand_pose_ros.training.scene_sources import SceneData, open_sources
 
@@ -229,7 +229,7 @@ def run_depth_look(options: DepthLookOptions, settings: RunSettings) -> Path:
     steps = steps_in_all(options.steps, options.samples, None, size, sources.batches_per_epoch)
     rate = RATE if options.learning_rate is None else options.learning_rate
     module = DepthLookModule(Schedule(steps, rate, _DECAY, warmup=50, decay_part=_DECAY_PART))
-    if options.encoder is not None and not (settings.resume and (settings.out / checkpoints.LAST).exists()):
+    if options.encoder is not None and not resumed(settings):
         begin(module, options.encoder)
     augmentation = PLACED_PLAN.training
     with_depth = dataclasses.replace(augmentation, no_depth=0.0)

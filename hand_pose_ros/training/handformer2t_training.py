@@ -17,6 +17,7 @@ from torch import Tensor
 from hand_pose_ros.networks.backbones.pictures import COLORS
 from hand_pose_ros.networks.handformer2t import Handformer2T, Handformer2TConfig, Widths
 from hand_pose_ros.networks.handformer2t.config import PRESETS, Size
+from hand_pose_ros.networks.handformer2t.export import export_onnx
 from hand_pose_ros.training import checkpoints
 from hand_pose_ros.training.encoder_start import begin_encoder
 from hand_pose_ros.training.errors import TrainingError
@@ -27,10 +28,11 @@ from hand_pose_ros.training.handformer2t_maps_module import MapsModule, begin_ma
 from hand_pose_ros.training.handformer2t_module import Handformer2TModule
 from hand_pose_ros.training.length import steps_in_all
 from hand_pose_ros.training.optimisation import Schedule
-from hand_pose_ros.training.run import BatchSource, Data, RunSettings, train
+from hand_pose_ros.training.run import BatchSource, Data, RunSettings, model_file, resumed, some, train
 from hand_pose_ros.training.scene_crops import VALIDATION, SceneAugmentation, SceneBatch, scene_crops
 from hand_pose_ros.training.scene_sources import SceneData, open_sources
 from hand_pose_ros.training.shards import Batch
+from hand_pose_ros.training.weights_of_file import GraphFile, OfFile, measure_normalisations, with_weights_of
 
 _AVERAGE: Final = "average.network."
 _ELEMENTS: Final = "coarse.tokens.features.element_index"
@@ -196,12 +198,14 @@ def config_of(configuration: Mapping[str, Any]) -> Handformer2TConfig:
 
 
 def trained(checkpoint: Path) -> Handformer2T:
-    """The averaged network of a checkpoint of `run_handformer2t`, of whatever size it is, or weights alone of our
-    variant (`models/weights`).
+    """The averaged network of a checkpoint of `run_handformer2t`, of whatever size it is, weights alone of our variant,
+    or that of a model file (`of_file`).
 
     Raises:
         TrainingError: no checkpoint, or not one of `hand_pose train handformer2t`.
     """
+    if checkpoint.suffix == ".onnx":
+        return of_file(checkpoint).network
     if checkpoint.suffix == ".pt":
         return _of_weights(checkpoint)
     state = checkpoints.read(checkpoint)
@@ -214,13 +218,40 @@ def trained(checkpoint: Path) -> Handformer2T:
     return network
 
 
+def of_file(path: Path) -> OfFile[Handformer2T]:
+    """The network of an exported file of our variant, as it runs; what its graph does not read (sides by tokens, where
+    looks tell them) is as before any training.
+
+    Raises:
+        TrainingError: the file is missing or of another network.
+    """
+    file = GraphFile(path)
+    file.expect("handformer2t")
+    closer = file.holds("network.closer.")
+    options = Handformer2TOptions(
+        SceneData(()),
+        size=file.stated("size"),
+        crop=file.picture // 2 if closer else file.picture,
+        placed=file.holds("network.maps."),
+        depth=file.has("relief"),
+        closer_only=closer,
+        network={"stages": int(file.stated("stages")), "depth_look": file.has("view")},
+    )
+
+    def export(network: Handformer2T, to: Path) -> None:
+        export_onnx(network, to, {})
+
+    return with_weights_of(Handformer2T(network_config(options)), file, export)
+
+
 def learnt_by(path: Path) -> Mapping[str, Tensor]:
-    """Weights to begin with: of a checkpoint of `run_handformer2t`, or a file of weights alone of whatever network.
+    """Weights to begin with: of a checkpoint of `run_handformer2t` or an exported file, or a file of weights alone of
+    whatever network.
 
     Raises:
         TrainingError: not a checkpoint of `hand_pose train handformer2t`.
     """
-    if path.suffix == ".ckpt":
+    if path.suffix in (".ckpt", ".onnx"):
         return trained(path).state_dict()
     weights: Mapping[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
     return weights
@@ -289,7 +320,10 @@ def run_handformer2t(options: Handformer2TOptions, settings: RunSettings) -> Pat
     Raises:
         TrainingError: what is asked for cannot be trained; the text says why.
     """
-    chosen, config = _plan(options), network_config(options)
+    chosen = _plan(options)
+    start = model_file(settings)
+    given = None if start is None else of_file(start).network
+    config = network_config(options) if given is None else given.config
     size = options.batch_size or chosen.batch_size
     sources = open_sources(options.data, share_of(size), settings.seed)
     steps = steps_in_all(
@@ -301,14 +335,19 @@ def run_handformer2t(options: Handformer2TOptions, settings: RunSettings) -> Pat
     )
     kind = MapsModule if options.maps_only else CloserModule if options.closer_only else Handformer2TModule
     module = kind(config, schedule, chosen.losses, decay=chosen.average, muon=chosen.muon)
-    if not (settings.resume and (settings.out / checkpoints.LAST).exists()):
+    if given is not None and not resumed(settings):
+        crops = assembled(chosen.validation, module.crop, config.depth)
+        measure_normalisations(given, lambda: [given(c.rgb, c.relief, c.view) for c in some(sources.validation, crops)])
+        module.start_from(given.state_dict())
+        settings = dataclasses.replace(settings, initial=None)
+    elif not resumed(settings):
         _begin(module, options, sources.validation)
     data = Data(
         sources.training,
         sources.validation,
         sources.count,
-        assembled(chosen.training, module.crop, options.depth),
-        assembled(chosen.validation, module.crop, options.depth),
+        assembled(chosen.training, module.crop, config.depth),
+        assembled(chosen.validation, module.crop, config.depth),
     )
     return train(module, data, dataclasses.replace(settings, steps=steps))
 

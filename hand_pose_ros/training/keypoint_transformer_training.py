@@ -19,6 +19,7 @@ import torch
 
 from hand_pose_ros.networks.keypoint_transformer import KeypointTransformer, KeypointTransformerConfig, PeakSettings
 from hand_pose_ros.networks.keypoint_transformer.config import CROP_SIZE, Widths
+from hand_pose_ros.networks.keypoint_transformer.export import export_onnx
 from hand_pose_ros.training import checkpoints
 from hand_pose_ros.training.encoder_start import begin_as_handformer2t, begin_encoder
 from hand_pose_ros.training.errors import TrainingError
@@ -29,10 +30,11 @@ from hand_pose_ros.training.keypoint_transformer_module import Course, KeypointT
 from hand_pose_ros.training.keypoint_transformer_targets import Disturbance
 from hand_pose_ros.training.length import steps_in_all
 from hand_pose_ros.training.optimisation import Schedule
-from hand_pose_ros.training.run import BatchSource, Data, RunSettings, train
+from hand_pose_ros.training.run import BatchSource, Data, RunSettings, model_file, resumed, some, train
 from hand_pose_ros.training.scene_crops import VALIDATION, SceneAugmentation, SceneBatch, scene_crops
 from hand_pose_ros.training.scene_sources import SceneData, open_sources
 from hand_pose_ros.training.shards import Batch
+from hand_pose_ros.training.weights_of_file import GraphFile, OfFile, measure_normalisations, with_weights_of
 
 
 @dataclass(frozen=True)
@@ -205,16 +207,46 @@ def network_config(**fields: Any) -> KeypointTransformerConfig:
 
 
 def trained(checkpoint: Path) -> KeypointTransformer:
-    """The averaged network of a checkpoint of `run_transformer`, of whatever size it is.
+    """The averaged network of a checkpoint of `run_transformer`, of whatever size it is, or that of a model file
+    (`of_file`).
 
     Raises:
         TrainingError: no checkpoint, or not one of `hand_pose train keypoint_transformer`.
     """
+    if checkpoint.suffix == ".onnx":
+        return of_file(checkpoint).network
     state = checkpoints.read(checkpoint)
     module = KeypointTransformerModule(network_config(**state.get("network", {})), Schedule(steps=1))
     learnt = {name: value for name, value in state["state_dict"].items() if not name.startswith("beside.")}
     checkpoints.load_module(module, {**state, "state_dict": learnt}, checkpoint)
     return cast(KeypointTransformer, module.average.network)
+
+
+def of_file(path: Path) -> OfFile[KeypointTransformer]:
+    """The network of an exported file of our variants (without hand layers), as it runs.
+
+    Raises:
+        TrainingError: the file is missing or of another network.
+    """
+    file = GraphFile(path)
+    file.expect("keypoint_transformer")
+    config = network_config(
+        size=file.stated("size"),
+        variant=file.stated("variant"),
+        representation=file.stated("representation"),
+        self_layers=int(file.stated("self_layers")),
+        cross_layers=int(file.stated("cross_layers")),
+        crop=file.picture,
+        objects=file.has("object_rotation"),
+        depth=file.has("relief"),
+        placed=file.holds("network.placed."),
+        depth_look=file.has("view"),
+    )
+
+    def export(network: KeypointTransformer, to: Path) -> None:
+        export_onnx(network, to, {})
+
+    return with_weights_of(KeypointTransformer(config), file, export)
 
 
 def losses_of(
@@ -233,17 +265,20 @@ def run_transformer(options: TransformerOptions, settings: RunSettings) -> Path:
     """
     if options.recipe not in PLANS:
         raise TrainingError(f"recipe: expected one of {', '.join(PLANS)}, got {options.recipe!r}")
-    plan = _PLACED if options.recipe == "ours" and options.config.placed else PLANS[options.recipe]
+    start = model_file(settings)
+    given = None if start is None else of_file(start).network
+    config = options.config if given is None else given.config
+    plan = _PLACED if options.recipe == "ours" and config.placed else PLANS[options.recipe]
     size = options.batch_size or plan.batch_size
     sources = open_sources(options.data, share_of(size), settings.seed)
     steps = steps_in_all(options.steps, options.samples, options.epochs or plan.epochs, size, sources.batches_per_epoch)
     rate = plan.learning_rate if options.learning_rate is None else options.learning_rate
     module = KeypointTransformerModule(
-        options.config,
+        config,
         Schedule(
             steps, rate, warmup=plan.warmup, falls=plan.falls, decay_all=plan.decay_all, decay_part=plan.decay_part
         ),
-        losses_of(options.config, plan.weights, plan.background),
+        losses_of(config, plan.weights, plan.background),
         Course(
             round(plan.detector_part * steps) if options.detector_steps is None else options.detector_steps,
             round(plan.truth_part * steps) if options.truth_steps is None else options.truth_steps,
@@ -255,14 +290,19 @@ def run_transformer(options: TransformerOptions, settings: RunSettings) -> Path:
         plan.joint_maps,
         plan.muon,
     )
-    if options.encoder is not None and not (settings.resume and (settings.out / checkpoints.LAST).exists()):
+    if given is not None and not resumed(settings):
+        crops = partial(_assemble, augmentation=plan.validation, config=config)
+        measure_normalisations(given, lambda: [given.see(c.rgb, c.relief) for c in some(sources.validation, crops)])
+        module.start_from(given.state_dict())
+        settings = dataclasses.replace(settings, initial=None)
+    elif options.encoder is not None and not resumed(settings):
         _begin(module, options.encoder, sources.validation)
     data = Data(
         sources.training,
         sources.validation,
         sources.count,
-        partial(_assemble, augmentation=plan.training, config=options.config),
-        partial(_assemble, augmentation=plan.validation, config=options.config),
+        partial(_assemble, augmentation=plan.training, config=config),
+        partial(_assemble, augmentation=plan.validation, config=config),
     )
     return train(module, data, dataclasses.replace(settings, steps=steps))
 

@@ -56,7 +56,8 @@ class RunSettings:
         seed: of shuffling and augmentation.
         threads: CPU threads of torch; 0 leaves its default.
         accelerator: "auto", "cpu" or "gpu".
-        initial: weights to start from (`hand_pose export --save-weights`); not read when a checkpoint is resumed.
+        initial: weights to start from (`hand_pose export --save-weights`; networks of two hands also take a model file,
+            .onnx); not read when a checkpoint is resumed.
         precision: of the heavy parts of the network; losses and geometry are always float32.
         tensorboard: write TensorBoard events too.
         progress: show a progress bar where there is a terminal.
@@ -97,6 +98,22 @@ class Data:
     assemble: Assemble
     assemble_validation: Assemble
     finish: Callable[[Any], Any] = lambda item: item
+
+
+def resumed(settings: RunSettings) -> bool:
+    """Whether a training goes on from its own checkpoint."""
+    return settings.resume and (settings.out / checkpoints.LAST).exists()
+
+
+def model_file(settings: RunSettings) -> Path | None:
+    """The model file (.onnx) that a training is to begin with, which says what network it is; None: there is none."""
+    start = settings.initial
+    return start if start is not None and start.suffix == ".onnx" else None
+
+
+def some(source: BatchSource, assemble: Assemble, batches: int = 8) -> Iterator[Any]:
+    """What is made of the first batches of a source."""
+    return (assemble(batch, np.random.default_rng(number)) for number, batch in islice(source.batches(), batches))
 
 
 def train(module: AveragedModule, data: Data, settings: RunSettings) -> Path:

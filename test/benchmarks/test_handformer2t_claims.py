@@ -28,7 +28,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
 
 def test_rows_are_trained_once_and_tabulated(bench: Bench) -> None:
     data = bench.data()
-    assert data[0].levels[0].shape == (32, 64, 16, 16) and data[0].crops.uv.shape == (32, 2, 21, 2)
+    assert data[0].levels[0].shape == (32, 64, 8, 8) and data[0].crops.uv.shape == (32, 2, 21, 2)
     results = {(row.key, 0): bench.result(row, 0, data) for row in (BASE, NO_PATCHES)}
     errors = results[BASE.key, 0]["errors"]
     assert errors.shape == (3, 32) and np.isfinite(errors).any() and np.nanmin(errors) > 0
