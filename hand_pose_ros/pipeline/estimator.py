@@ -11,6 +11,7 @@ import numpy as np
 from hand_pose_ros.config import PipelineConfig
 from hand_pose_ros.engines.base import Array, Engine, TensorSpec, require_contract
 from hand_pose_ros.geometry.crop import CROP_SIZE, Crop, CropBuffers, crop_hand
+from hand_pose_ros.geometry.specks import remove_specks
 from hand_pose_ros.pipeline.timing import StageTimer
 from hand_pose_ros.skeleton import NUM_JOINTS, Side
 from hand_pose_ros.types import FloatArray, Frame
@@ -126,6 +127,7 @@ class KeypointFusionEstimator:
         depth = crop.depth
         # Only on the crop: the whole frame is 19 times larger.
         depth[(depth < self.config.min_depth) | (depth > self.config.max_depth)] = 0
+        remove_specks(depth, float(center[2]), self.config.cube_size / 2)
         if _readings_near(depth, float(center[2]), self.config.cube_size / 2) < MIN_DEPTH_PIXELS:
             raise DroppedHand("no_depth")
         return crop

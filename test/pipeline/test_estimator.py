@@ -10,7 +10,7 @@ from toy_models import toy_hand
 from toy_scenes import CAMERA, Blob, toy_frame
 
 from hand_pose_ros.config import PipelineConfig
-from hand_pose_ros.engines.base import EngineError
+from hand_pose_ros.engines.base import Array, EngineError
 from hand_pose_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
 from hand_pose_ros.options import replace
 from hand_pose_ros.pipeline.estimator import DroppedHand, KeypointFusionEstimator
@@ -94,3 +94,23 @@ def test_non_finite_output(engines: Engines) -> None:
 def test_another_network_is_refused(engines: Engines) -> None:
     with pytest.raises(EngineError, match=r"expected input rgb uint8 \(1, 128, 128, 3\), the network has"):
         estimator(engines, "finder")
+
+
+def test_the_network_sees_no_specks_before_the_hand(engines: Engines, monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = toy_frame(Blob(Side.RIGHT, (0, 0, 0.6), width=0.1))
+    part = estimator(engines)
+    run, nearest = part.engine.run, []
+
+    def look(inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+        depth = inputs["depth"]
+        nearest.append(float(depth[depth > 0].min()))
+        return run(inputs)
+
+    monkeypatch.setattr(part.engine, "run", look)
+    assert frame.depth is not None
+    speckled = frame.depth.copy()
+    row, column = round(CAMERA.cy), round(CAMERA.cx)
+    speckled[row : row + 2, column : column + 2] = 0.53
+    for depth in (frame.depth, speckled):
+        part.estimate(Frame(0, "toy", CAMERA, frame.color, depth), place(0, 0, 0.6), Side.RIGHT, StageTimer())
+    assert nearest[0] == nearest[1] > 0.53
