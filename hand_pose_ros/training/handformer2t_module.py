@@ -132,7 +132,7 @@ class Handformer2TModule(AveragedModule):
     def evaluate(self, batch: SceneBatch) -> dict[str, Measured]:
         """See `measured`, of the averaged network."""
         image = batch.rgb.contiguous(memory_format=torch.channels_last)
-        return measured(decode(self.average.network(image, batch.relief), self.crop), batch)
+        return measured(decode(self.average.network(image, batch.relief, batch.view), self.crop), batch)
 
 
 def targets_of(batch: SceneBatch, crop: int) -> Handformer2TTargets:
