@@ -8,7 +8,7 @@ them goes; the same places of the given file hold what it has learnt.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any, Final, Generic, NamedTuple, TypeVar, cast
@@ -39,6 +39,7 @@ class GraphFile:
         path: of the .onnx file.
         header: its inputs, outputs and metadata.
         constants: the tensors that may be weights, by name, in the graph's order.
+        indices: those of whole numbers, which keep their names.
 
     Raises:
         TrainingError: the file is missing or no model.
@@ -55,12 +56,13 @@ class GraphFile:
         except EngineError as error:
             raise TrainingError(str(error)) from error
         self.path = path
-        floats = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16)
-        self.constants: dict[str, _Values] = {
-            item.name: onnx.numpy_helper.to_array(item).astype(np.float32)
-            for item in onnx.load_from_string(model).graph.initializer
-            if item.data_type in floats
+        tensors = {
+            item.name: onnx.numpy_helper.to_array(item) for item in onnx.load_from_string(model).graph.initializer
         }
+        self.constants: dict[str, _Values] = {
+            name: value.astype(np.float32) for name, value in tensors.items() if value.dtype.kind == "f"
+        }
+        self.indices = {name: value for name, value in tensors.items() if value.dtype == np.int64}
 
     def expect(self, model: str) -> None:
         """Raises `TrainingError` where the file is not of this model, or quantised."""
@@ -152,13 +154,12 @@ def _read(
         )
     given, missing = network.state_dict(), []
     for name, weight in marked.state_dict().items():
-        if not weight.is_floating_point() or name in zeros:
+        if name in zeros:
             continue
-        if _changes_nothing(marked, name):
-            # Where it could not be folded, it has kept its name.
-            kept = next((learnt[mark] for mark in marks if mark.endswith(f".{name}")), None)
-            if kept is not None:
-                weight.copy_(torch.from_numpy(kept))
+        if not weight.is_floating_point():
+            _put_named(weight, name, file.indices)
+        elif _changes_nothing(marked, name):
+            _put_named(weight, name, learnt)  # where it could not be folded
         elif not _put(weight, pairs):
             weight.copy_(given[name])
             missing.append(name)
@@ -239,6 +240,13 @@ def _put(weight: Tensor, pairs: Sequence[tuple[_Values, _Values]]) -> bool:
     if known.all():
         weight.copy_(torch.from_numpy(result).reshape(weight.shape))
     return bool(known.all())
+
+
+def _put_named(weight: Tensor, name: str, named: Mapping[str, np.ndarray[Any, Any]]) -> None:
+    """What stands in the graph under a weight's own name, if anything does."""
+    kept = next((value for key, value in named.items() if key.endswith(f".{name}")), None)
+    if kept is not None and kept.shape == tuple(weight.shape):
+        weight.copy_(torch.from_numpy(kept))
 
 
 def _of_convolution(network: nn.Module, name: str) -> bool:

@@ -16,13 +16,16 @@ from toy_scene_shards import write_toy_scenes  # noqa: E402
 
 from hand_pose_ros.cli.main import main  # noqa: E402
 from hand_pose_ros.engines.factory import create_engine  # noqa: E402
-from hand_pose_ros.networks.handformer2t.export import DeployedHandformer2T, example_inputs  # noqa: E402
+from hand_pose_ros.networks.handformer2t import Handformer2T  # noqa: E402
+from hand_pose_ros.networks.handformer2t.export import DeployedHandformer2T, example_inputs, export_onnx  # noqa: E402
 from hand_pose_ros.networks.keypoint_transformer import KeypointTransformer  # noqa: E402
 from hand_pose_ros.networks.keypoint_transformer import export as keypoint_transformer_export  # noqa: E402
 from hand_pose_ros.networks.onnx_half import store_weights_half  # noqa: E402
 from hand_pose_ros.training import checkpoints, handformer2t_training, keypoint_transformer_training  # noqa: E402
 from hand_pose_ros.training.errors import TrainingError  # noqa: E402
+from hand_pose_ros.training.handformer2t_training import Handformer2TOptions, network_config  # noqa: E402
 from hand_pose_ros.training.optimisation import AveragedModule, Schedule  # noqa: E402
+from hand_pose_ros.training.scene_sources import SceneData  # noqa: E402
 from hand_pose_ros.training.weights_of_file import OfFile, measure_normalisations  # noqa: E402
 
 MODELS = Path(__file__).parents[2] / "models"
@@ -78,6 +81,22 @@ def test_the_shipped_handformer2t_comes_back(shipped: OfFile) -> None:
     assert far(DeployedHandformer2T(shipped.network, *factors), given, run_file(HANDFORMER2T, given)) < CLOSE
     # Sides are told by both looks; nothing reads what tokens say of them.
     assert {name.split(".")[0] for name in shipped.missing} == {"side", "facing_gain"}
+
+
+def test_channels_that_were_drawn_come_back(tmp_path: Path) -> None:
+    options = Handformer2TOptions(SceneData(()), size="lite", crop=64, placed=True, network={"seed": 3, "stages": 2})
+    torch.manual_seed(4)
+    network = Handformer2T(network_config(options)).eval()
+    for weight in network.parameters():
+        torch.nn.init.normal_(weight, mean=0.0, std=max(0.01, float(weight.detach().std(correction=0))))
+    path = tmp_path / "network.onnx"
+    export_onnx(network, path, {})
+    found, missing = handformer2t_training.of_file(path)
+    given = example_inputs(network)
+    assert not missing
+    assert far(DeployedHandformer2T(found), given, run_file(path, given)) < CLOSE
+    drawn = {name: value for name, value in network.state_dict().items() if name.endswith("_index")}
+    assert drawn and all(torch.equal(value, found.state_dict()[name]) for name, value in drawn.items())
 
 
 @pytest.mark.parametrize("half", [False, True])
