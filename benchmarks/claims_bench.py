@@ -45,9 +45,9 @@ _log = logging.getLogger(__name__)
 class Budget:
     """scenes: distinct ones for training; test: scenes measured on; samples: of each row."""
 
-    scenes: int = 4096
+    scenes: int = 32_768
     test: int = 1024
-    samples: int = 24_576
+    samples: int = 131_072
     batch_size: int = 32
     learning_rate: float = 2e-3
     average: float = 0.99

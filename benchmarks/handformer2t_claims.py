@@ -165,7 +165,9 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--rows", choices=[row.key for row in ROWS], nargs="+", help="only these (default: all)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--samples", type=int, default=Budget.samples, help="of each row")
-    parser.add_argument("--count", type=int, default=Budget.scenes, help="distinct scenes for training")
+    parser.add_argument(
+        "--count", type=int, default=Budget.scenes, help="crops for training; fewer stored scenes are varied anew"
+    )
     parser.add_argument("--report", action="store_true", help="train nothing; tabulate what is kept")
     parser.add_argument("--cost", action="store_true", help="Table 2 as well; alone without --scenes")
     parser.add_argument("--peak", nargs=2, help=argparse.SUPPRESS)

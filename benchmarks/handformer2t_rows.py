@@ -65,11 +65,11 @@ ROWS: Final = (
 
 @dataclass(frozen=True)
 class Budget:
-    """scenes: distinct ones for training, each varied once; test: scenes measured on; samples: of each row."""
+    """scenes: crops for training (fewer stored ones are varied anew); test: scenes measured on; samples: of a row."""
 
-    scenes: int = 32_768
+    scenes: int = 65_536
     test: int = 1024
-    samples: int = 245_760
+    samples: int = 491_520
     learning_rate: float = 1e-3
 
 

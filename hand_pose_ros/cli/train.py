@@ -246,6 +246,8 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError(f"--encoder {args.encoder}: no such file; models/weights has those of kpt_fusion_lite")
     if args.init is not None and not args.init.is_file():
         raise UsageError(f"--init {args.init}: no such file; `hand_pose export --save-weights` writes one")
+    if args.init is not None and args.init.suffix == ".onnx":
+        load("onnx")
     counts = (args.samples, args.validate_every, args.epochs, args.batch_size)
     if any(count is not None and count < 1 for count in counts) or min(args.steps, args.workers or 0) < 0:
         raise UsageError(

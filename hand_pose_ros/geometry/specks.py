@@ -17,8 +17,8 @@ from hand_pose_ros.types import FloatArray
 # Metres: how far in front of the hand's middle a speck begins, and the step that parts it from what is beside it.
 _IN_FRONT: Final = 0.04
 _STEP: Final = 0.03
-# Pixels of a crop of 2 mm each: a fingertip that points at the camera has some 50.
-_LARGEST: Final = 24
+# Square metres: 24 pixels of 2 mm. A fingertip that points at the camera has twice that.
+_LARGEST: Final = 92e-6
 # What OpenCV compares: quarters of a millimetre, up to 8 m.
 _PER_METRE: Final = 4000.0
 _FARTHEST: Final = 8.0
@@ -30,7 +30,7 @@ def remove_specks(depth: FloatArray, middle: float, reach: float) -> int:
     Args:
         depth: (S, S) float32 metres, 0 = no reading, of a crop as `geometry.crop` makes it.
         middle: depth of the hand's middle in metres.
-        reach: metres before it that can matter.
+        reach: half the edge of the crop's cube in metres; nothing nearer matters.
 
     Returns:
         how many readings there were.
@@ -39,7 +39,8 @@ def remove_specks(depth: FloatArray, middle: float, reach: float) -> int:
     if middle > _FARTHEST or cv2.countNonZero(front) == 0:
         return 0
     steps = np.minimum(_PER_METRE * depth, np.float32(np.iinfo(np.int16).max)).astype(np.int16)
-    cv2.filterSpeckles(steps, 0, _LARGEST, _PER_METRE * _STEP)
+    pixel = 2 * reach / len(depth)
+    cv2.filterSpeckles(steps, 0, int(_LARGEST / pixel**2), _PER_METRE * _STEP)
     gone = (steps == 0) & (front > 0)
     depth[gone] = 0
     return int(np.count_nonzero(gone))

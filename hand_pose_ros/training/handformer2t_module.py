@@ -57,8 +57,8 @@ class Handformer2TModule(AveragedModule):
         super().__init__(Handformer2T(config), schedule, compile_network, decay)
         self.losses = Handformer2TLoss(config.stages, losses)
         self.muon = muon
-        # The closer look learns by itself.
-        self.leaves_out = self.leaves_out or config.closer
+        # Looks learn by themselves.
+        self.leaves_out = self.leaves_out or config.closer or config.depth_look
         channels = [config.network_widths.channels(level) for level in (2, 1, 0)]
         # A network with maps of its own needs none beside it.
         self.maps = JointMaps(channels) if self.losses.config.maps > 0 and not config.maps else None

@@ -28,7 +28,7 @@ from hand_pose_ros.training.handformer2t_maps_module import MapsModule, begin_ma
 from hand_pose_ros.training.handformer2t_module import Handformer2TModule
 from hand_pose_ros.training.length import steps_in_all
 from hand_pose_ros.training.optimisation import Schedule
-from hand_pose_ros.training.run import BatchSource, Data, RunSettings, model_file, resumed, some, train
+from hand_pose_ros.training.run import BatchSource, Data, RunSettings, begun, model_file, resumed, some, train
 from hand_pose_ros.training.scene_crops import VALIDATION, SceneAugmentation, SceneBatch, scene_crops
 from hand_pose_ros.training.scene_sources import SceneData, open_sources
 from hand_pose_ros.training.shards import Batch
@@ -37,6 +37,8 @@ from hand_pose_ros.training.weights_of_file import GraphFile, OfFile, measure_no
 _AVERAGE: Final = "average.network."
 _ELEMENTS: Final = "coarse.tokens.features.element_index"
 _LARGEST_CROP: Final = 512
+# Sides by tokens, which looks replace: a graph with looks has none of it.
+_REPLACED: Final = ("side.", "facing_gain")
 # A name that Handformer2T's weights have and Keypoint-Fusion's lack.
 OF_HANDFORMER2T: Final = "backbone.conv1.weight"
 # Of stored scenes, what this network learns from.
@@ -227,21 +229,28 @@ def of_file(path: Path) -> OfFile[Handformer2T]:
     """
     file = GraphFile(path)
     file.expect("handformer2t")
-    closer = file.holds("network.closer.")
+    closer = file.holds("closer.")
     options = Handformer2TOptions(
         SceneData(()),
         size=file.stated("size"),
         crop=file.picture // 2 if closer else file.picture,
-        placed=file.holds("network.maps."),
+        placed=file.holds("maps."),
         depth=file.has("relief"),
         closer_only=closer,
-        network={"stages": int(file.stated("stages")), "depth_look": file.has("view")},
+        network={"stages": file.number("stages"), "depth_look": file.has("view")},
     )
 
     def export(network: Handformer2T, to: Path) -> None:
         export_onnx(network, to, {})
 
-    return with_weights_of(Handformer2T(network_config(options)), file, export)
+    return with_weights_of(Handformer2T(network_config(options)), file, export, _REPLACED)
+
+
+def measured_on(network: Handformer2T, scenes: BatchSource) -> Handformer2T:
+    """A network of a file, ready to go on learning: its normalisations know what they see in scenes."""
+    crops = assembled(VALIDATION, network.config.picture, network.config.depth)
+    measure_normalisations(network, lambda: [network(c.rgb, c.relief, c.view) for c in some(scenes, crops)])
+    return network
 
 
 def learnt_by(path: Path) -> Mapping[str, Tensor]:
@@ -255,6 +264,17 @@ def learnt_by(path: Path) -> Mapping[str, Tensor]:
         return trained(path).state_dict()
     weights: Mapping[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
     return weights
+
+
+def seen_by(path: Path, scenes: BatchSource) -> Mapping[str, Tensor]:
+    """Weights for an encoder that goes on learning (see `learnt_by`); those of an exported file are measured first.
+
+    Raises:
+        TrainingError: not a checkpoint of `hand_pose train handformer2t`.
+    """
+    if path.suffix == ".onnx":
+        return measured_on(of_file(path).network, scenes).state_dict()
+    return learnt_by(path)
 
 
 def _of_weights(path: Path) -> Handformer2T:
@@ -320,10 +340,15 @@ def run_handformer2t(options: Handformer2TOptions, settings: RunSettings) -> Pat
     Raises:
         TrainingError: what is asked for cannot be trained; the text says why.
     """
-    chosen = _plan(options)
-    start = model_file(settings)
-    given = None if start is None else of_file(start).network
-    config = network_config(options) if given is None else given.config
+    given = None
+    if (start := model_file(settings, options.encoder, options.closer)) is None:
+        config = network_config(options)
+    elif resumed(settings):
+        config = config_of(checkpoints.read(settings.out / checkpoints.LAST).get("network", {}))
+    else:
+        given = of_file(start).network
+        config = given.config
+    chosen = _plan(options, config.maps)
     size = options.batch_size or chosen.batch_size
     sources = open_sources(options.data, share_of(size), settings.seed)
     steps = steps_in_all(
@@ -335,11 +360,8 @@ def run_handformer2t(options: Handformer2TOptions, settings: RunSettings) -> Pat
     )
     kind = MapsModule if options.maps_only else CloserModule if options.closer_only else Handformer2TModule
     module = kind(config, schedule, chosen.losses, decay=chosen.average, muon=chosen.muon)
-    if given is not None and not resumed(settings):
-        crops = assembled(chosen.validation, module.crop, config.depth)
-        measure_normalisations(given, lambda: [given(c.rgb, c.relief, c.view) for c in some(sources.validation, crops)])
-        module.start_from(given.state_dict())
-        settings = dataclasses.replace(settings, initial=None)
+    if given is not None:
+        module.start_from(measured_on(given, sources.validation).state_dict())
     elif not resumed(settings):
         _begin(module, options, sources.validation)
     data = Data(
@@ -349,17 +371,17 @@ def run_handformer2t(options: Handformer2TOptions, settings: RunSettings) -> Pat
         assembled(chosen.training, module.crop, config.depth),
         assembled(chosen.validation, module.crop, config.depth),
     )
-    return train(module, data, dataclasses.replace(settings, steps=steps))
+    return train(module, data, begun(settings, steps))
 
 
-def _plan(options: Handformer2TOptions) -> HandsPlan:
+def _plan(options: Handformer2TOptions, placed: bool) -> HandsPlan:
     if options.recipe not in PLANS:
         raise TrainingError(f"recipe: expected one of {', '.join(PLANS)}, got {options.recipe!r}")
-    if options.maps_only and not options.placed:
+    if options.maps_only and not placed:
         raise TrainingError("maps_only: only a network with maps of its own can learn them alone; ask for placed too")
     if options.closer_only and (options.maps_only or options.closer is not None):
         raise TrainingError("closer_only: expected neither maps_only nor closer beside it")
-    return PLACED_PLAN if options.placed and options.recipe == "ours" else PLANS[options.recipe]
+    return PLACED_PLAN if placed and options.recipe == "ours" else PLANS[options.recipe]
 
 
 def _begin(module: Handformer2TModule, options: Handformer2TOptions, scenes: BatchSource) -> None:
@@ -374,7 +396,7 @@ def _begin(module: Handformer2TModule, options: Handformer2TOptions, scenes: Bat
 
 
 def _begin_seeing(module: Handformer2TModule, network: Handformer2T, weights: Path, scenes: BatchSource) -> None:
-    learnt = learnt_by(weights)
+    learnt = seen_by(weights, scenes)
     if OF_HANDFORMER2T in learnt:
         begin_maps(network, learnt)
     else:

@@ -94,7 +94,7 @@ class KeypointTransformerModule(AveragedModule):
         self.beside = JointMaps(config.network_widths.maps[1:3]) if beside else None
         self.losses = KeypointTransformerLossConfig() if losses is None else losses
         self.course, self.image_rate, self.muon = course or Course(), image_rate, muon
-        self.leaves_out = self.course.detector > 0 or self.course.frozen > 0
+        self.leaves_out = self.course.detector > 0 or self.course.frozen > 0 or config.depth_look
         self._layers = [_hand_layers()] if config.representation == "angles" else []
 
     @property

@@ -24,13 +24,13 @@ from hand_pose_ros.training import checkpoints
 from hand_pose_ros.training.encoder_start import begin_as_handformer2t, begin_encoder
 from hand_pose_ros.training.errors import TrainingError
 from hand_pose_ros.training.fabric import share_of
-from hand_pose_ros.training.handformer2t_training import OF_HANDFORMER2T, learnt_by
+from hand_pose_ros.training.handformer2t_training import OF_HANDFORMER2T, seen_by
 from hand_pose_ros.training.keypoint_transformer_losses import PUBLISHED_LOSSES, KeypointTransformerLossConfig
 from hand_pose_ros.training.keypoint_transformer_module import Course, KeypointTransformerModule
 from hand_pose_ros.training.keypoint_transformer_targets import Disturbance
 from hand_pose_ros.training.length import steps_in_all
 from hand_pose_ros.training.optimisation import Schedule
-from hand_pose_ros.training.run import BatchSource, Data, RunSettings, model_file, resumed, some, train
+from hand_pose_ros.training.run import BatchSource, Data, RunSettings, begun, model_file, resumed, some, train
 from hand_pose_ros.training.scene_crops import VALIDATION, SceneAugmentation, SceneBatch, scene_crops
 from hand_pose_ros.training.scene_sources import SceneData, open_sources
 from hand_pose_ros.training.shards import Batch
@@ -146,6 +146,8 @@ _PLACED: Final = dataclasses.replace(
     # As the maps were taught.
     training=SceneAugmentation(shift=0.08, scale=0.15, roll_std=0.25, color_gain=0.25, color_noise=0.03),
 )
+# A camera for places, where maps tell them; it is left out of the graph.
+_UNREAD: Final = ("heads.camera.",)
 # Their keypoints: small crops have few pixels per joint (docs/keypoint_transformer.md).
 _PLACED_THRESHOLD: Final = 10.0
 _PLACED_FIELDS: Final[Mapping[str, Any]] = {"heat_spread": 0.8, "joint_radius": 6.0}
@@ -223,30 +225,34 @@ def trained(checkpoint: Path) -> KeypointTransformer:
 
 
 def of_file(path: Path) -> OfFile[KeypointTransformer]:
-    """The network of an exported file of our variants (without hand layers), as it runs.
+    """The network of an exported file of our own training, as it runs.
 
     Raises:
-        TrainingError: the file is missing or of another network.
+        TrainingError: the file is missing, of another network, or of the authors' (whose checkpoint has the weights).
     """
     file = GraphFile(path)
     file.expect("keypoint_transformer")
+    if file.stated("variant") != "default":
+        raise TrainingError(
+            f"{path}: expected a network of our training, got the authors'; go on from their checkpoint"
+        )
     config = network_config(
         size=file.stated("size"),
-        variant=file.stated("variant"),
+        decoder=file.stated("decoder", "small"),
         representation=file.stated("representation"),
-        self_layers=int(file.stated("self_layers")),
-        cross_layers=int(file.stated("cross_layers")),
+        self_layers=file.number("self_layers"),
+        cross_layers=file.number("cross_layers"),
         crop=file.picture,
         objects=file.has("object_rotation"),
         depth=file.has("relief"),
-        placed=file.holds("network.placed."),
+        placed=file.holds("placed."),
         depth_look=file.has("view"),
     )
 
     def export(network: KeypointTransformer, to: Path) -> None:
         export_onnx(network, to, {})
 
-    return with_weights_of(KeypointTransformer(config), file, export)
+    return with_weights_of(KeypointTransformer(config), file, export, _UNREAD)
 
 
 def losses_of(
@@ -265,9 +271,13 @@ def run_transformer(options: TransformerOptions, settings: RunSettings) -> Path:
     """
     if options.recipe not in PLANS:
         raise TrainingError(f"recipe: expected one of {', '.join(PLANS)}, got {options.recipe!r}")
-    start = model_file(settings)
-    given = None if start is None else of_file(start).network
-    config = options.config if given is None else given.config
+    given, config = None, options.config
+    if (start := model_file(settings, options.encoder)) is not None:
+        if resumed(settings):
+            config = network_config(**checkpoints.read(settings.out / checkpoints.LAST).get("network", {}))
+        else:
+            given = of_file(start).network
+            config = given.config
     plan = _PLACED if options.recipe == "ours" and config.placed else PLANS[options.recipe]
     size = options.batch_size or plan.batch_size
     sources = open_sources(options.data, share_of(size), settings.seed)
@@ -290,11 +300,10 @@ def run_transformer(options: TransformerOptions, settings: RunSettings) -> Path:
         plan.joint_maps,
         plan.muon,
     )
-    if given is not None and not resumed(settings):
+    if given is not None:
         crops = partial(_assemble, augmentation=plan.validation, config=config)
         measure_normalisations(given, lambda: [given.see(c.rgb, c.relief) for c in some(sources.validation, crops)])
         module.start_from(given.state_dict())
-        settings = dataclasses.replace(settings, initial=None)
     elif options.encoder is not None and not resumed(settings):
         _begin(module, options.encoder, sources.validation)
     data = Data(
@@ -304,7 +313,7 @@ def run_transformer(options: TransformerOptions, settings: RunSettings) -> Path:
         partial(_assemble, augmentation=plan.training, config=config),
         partial(_assemble, augmentation=plan.validation, config=config),
     )
-    return train(module, data, dataclasses.replace(settings, steps=steps))
+    return train(module, data, begun(settings, steps))
 
 
 def _assemble(
@@ -319,7 +328,7 @@ def _assemble(
 
 def _begin(module: KeypointTransformerModule, weights: Path, scenes: BatchSource) -> None:
     network = module.transformer
-    learnt = learnt_by(weights)
+    learnt = seen_by(weights, scenes)
     if OF_HANDFORMER2T in learnt:
         begin_as_handformer2t(network, learnt)
     else:

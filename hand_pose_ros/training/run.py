@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
@@ -105,10 +105,24 @@ def resumed(settings: RunSettings) -> bool:
     return settings.resume and (settings.out / checkpoints.LAST).exists()
 
 
-def model_file(settings: RunSettings) -> Path | None:
-    """The model file (.onnx) that a training is to begin with, which says what network it is; None: there is none."""
+def model_file(settings: RunSettings, *beside: Path | None) -> Path | None:
+    """The model file (.onnx) that a training is to begin with, which says what network it is; None: there is none.
+
+    Raises:
+        TrainingError: parts are to be taken from elsewhere (`beside`) too.
+    """
     start = settings.initial
-    return start if start is not None and start.suffix == ".onnx" else None
+    if start is None or start.suffix != ".onnx":
+        return None
+    if any(path is not None for path in beside):
+        raise TrainingError(f"--init {start}: a model file brings all parts along; leave --encoder and --closer out")
+    return start
+
+
+def begun(settings: RunSettings, steps: int) -> RunSettings:
+    """Settings for `train` of a module that has begun as a model file, if there is one."""
+    initial = None if model_file(settings) is not None else settings.initial
+    return replace(settings, steps=steps, initial=initial)
 
 
 def some(source: BatchSource, assemble: Assemble, batches: int = 8) -> Iterator[Any]:
@@ -149,7 +163,7 @@ class _Training:
 
     def _begin(self) -> None:
         path = self.settings.out / checkpoints.LAST
-        if self.settings.resume and path.exists():
+        if resumed(self.settings):
             state = checkpoints.read(path)
             checkpoints.load_module(self.module, state, path)
             self.optimizer.load_state_dict(state["optimizer_states"][0])

@@ -8,7 +8,7 @@ them goes; the same places of the given file hold what it has learnt.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any, Final, Generic, NamedTuple, TypeVar, cast
@@ -22,14 +22,33 @@ from hand_pose_ros.engines.base import EngineError
 from hand_pose_ros.engines.onnx_header import read_header
 from hand_pose_ros.training.errors import TrainingError
 
-# Folding a normalisation that changes nothing rounds; marks lie farther apart than that.
-_ROUNDING: Final = 2.5e-7
+# Of a mark: folding a normalisation that changes nothing rounds. Marks of a tensor of 10 million lie farther apart.
+_ROUNDING: Final = 3e-7
+# Marks have either sign and one of so many exponents.
+_EXPONENTS: Final = 8
 # Projections that a module packs into one tensor.
 _PACKED: Final = 3
-# Of a normalisation, as `_marked` leaves it.
-_CHANGES_NOTHING: Final = ("weight", "running_mean", "running_var")
+# Of a normalisation, as `_marked` leaves it, and where it stands among an operator's inputs.
+_CHANGES_NOTHING: Final[Mapping[str, int]] = {"weight": 1, "running_mean": 3, "running_var": 4}
+_BIAS: Final = 2
+_NORMALISATION: Final = "BatchNormalization"
+_ALIASES: Final = ("Cast", "Identity")
+_SOME: Final = 5
+_NETWORK: Final = "network."
 _Network = TypeVar("_Network", bound=nn.Module)
 _Values = np.ndarray[Any, np.dtype[np.float32]]
+
+
+class Use(NamedTuple):
+    """What an operator of a graph takes that may be weights, by the place among its inputs."""
+
+    operator: str
+    given: Mapping[int, _Values]
+
+    @property
+    def kind(self) -> tuple[str, tuple[tuple[int, tuple[int, ...]], ...]]:
+        """What a use of the same weights in another file has in common with it."""
+        return self.operator, tuple((place, value.shape) for place, value in self.given.items())
 
 
 class GraphFile:
@@ -38,31 +57,35 @@ class GraphFile:
     Attributes:
         path: of the .onnx file.
         header: its inputs, outputs and metadata.
-        constants: the tensors that may be weights, by name, in the graph's order.
-        indices: those of whole numbers, which keep their names.
+        uses: where what may be weights is read, in the graph's order. Equal tensors are stored once, but read often.
+        indices: tensors of whole numbers, by name.
 
     Raises:
-        TrainingError: the file is missing or no model.
+        TrainingError: the file is missing, damaged or no model.
     """
 
     def __init__(self, path: Path) -> None:
-        import onnx
+        try:
+            import onnx
+            from google.protobuf.message import DecodeError
+        except ImportError as error:
+            raise TrainingError("reading weights back needs the package onnx; install hand_pose_ros[train]") from error
 
         if not path.is_file():
             raise TrainingError(f"{path}: no such file")
         model = path.read_bytes()
         try:
             self.header = read_header(model, str(path))
+            graph = onnx.load_from_string(model).graph
+            tensors = {item.name: onnx.numpy_helper.to_array(item) for item in graph.initializer}
         except EngineError as error:
             raise TrainingError(str(error)) from error
+        except (DecodeError, ValueError, KeyError, TypeError, onnx.checker.ValidationError) as error:
+            raise TrainingError(f"{path}: damaged ({error}); fetch or export it anew") from error
         self.path = path
-        tensors = {
-            item.name: onnx.numpy_helper.to_array(item) for item in onnx.load_from_string(model).graph.initializer
-        }
-        self.constants: dict[str, _Values] = {
-            name: value.astype(np.float32) for name, value in tensors.items() if value.dtype.kind == "f"
-        }
         self.indices = {name: value for name, value in tensors.items() if value.dtype == np.int64}
+        self.uses = _uses(graph, {name: value for name, value in tensors.items() if value.dtype.kind == "f"})
+        self._names = frozenset(tensors)
 
     def expect(self, model: str) -> None:
         """Raises `TrainingError` where the file is not of this model, or quantised."""
@@ -73,19 +96,31 @@ class GraphFile:
                 f"{about[0] or 'a file that does not say what it is'}, {about[1] or 'of unknown precision'}"
             )
 
-    def stated(self, key: str) -> str:
+    def stated(self, key: str, default: str | None = None) -> str:
         """An entry of the metadata.
 
         Raises:
-            TrainingError: there is none.
+            TrainingError: there is none, and no default.
         """
-        if key not in self.header.metadata:
+        value = self.header.metadata.get(key, default)
+        if value is None:
             raise TrainingError(f"{self.path}: its metadata lack {key!r}; export it anew")
-        return self.header.metadata[key]
+        return value
+
+    def number(self, key: str) -> int:
+        """An entry of the metadata that is a whole number.
+
+        Raises:
+            TrainingError: there is none, or it is something else.
+        """
+        text = self.stated(key)
+        if not text.isdecimal():
+            raise TrainingError(f"{self.path}: expected a number for {key!r} in its metadata, got {text!r}")
+        return int(text)
 
     def holds(self, prefix: str) -> bool:
         """Whether it has weights of a part of the network."""
-        return any(name.startswith(prefix) for name in self.constants)
+        return any(name.startswith(f"{_NETWORK}{prefix}") for name in self._names)
 
     def has(self, name: str) -> bool:
         """Whether it has this input or output."""
@@ -104,6 +139,21 @@ class GraphFile:
         raise TrainingError(f"{self.path}: expected a network with an input rgb (1, S, S, 3)")
 
 
+def _uses(graph: Any, tensors: Mapping[str, np.ndarray[Any, Any]]) -> list[Use]:
+    """`graph`: of an ONNX model."""
+    known: dict[str, _Values] = {name: value.astype(np.float32) for name, value in tensors.items()}
+    uses = []
+    for node in graph.node:
+        if node.op_type in _ALIASES and node.input[0] in known:
+            # Half weights, and tensors that equal another one.
+            known[node.output[0]] = known[node.input[0]]
+            continue
+        given = {place: known[name] for place, name in enumerate(node.input) if name in known}
+        if given:
+            uses.append(Use(node.op_type, given))
+    return uses
+
+
 class OfFile(NamedTuple, Generic[_Network]):
     """A network with the weights of a model file, but for those named `missing`: nothing in the graph reads them."""
 
@@ -111,7 +161,9 @@ class OfFile(NamedTuple, Generic[_Network]):
     missing: tuple[str, ...]
 
 
-def with_weights_of(network: _Network, file: GraphFile, export: Callable[[_Network, Path], object]) -> OfFile[_Network]:
+def with_weights_of(
+    network: _Network, file: GraphFile, export: Callable[[_Network, Path], object], unread: tuple[str, ...] = ()
+) -> OfFile[_Network]:
     """A copy of `network` with the weights of a model file.
 
     What normalisations have learnt is part of the convolutions before them; they change nothing but for a bias
@@ -121,15 +173,19 @@ def with_weights_of(network: _Network, file: GraphFile, export: Callable[[_Netwo
         network: built as that of the file; it keeps what the file has not.
         file: what it was written to, in single precision or with half weights; not int8.
         export: writes such a network to a path as the file was written.
+        unread: how names of weights begin that a graph may do without.
 
     Raises:
-        TrainingError: the file is of another network.
+        TrainingError: the file is of another network, or lacks more than that.
     """
     marked, missing = _read(network, file, export, frozenset())
     # Before a normalisation a convolution's bias only adds to its bias: 0 will do.
     needless = frozenset(name for name in missing if _of_convolution(network, name))
     if needless:
         marked, missing = _read(network, file, export, needless)
+    lost = [name for name in missing if not name.startswith(unread)] if unread else list(missing)
+    if lost:
+        raise TrainingError(f"{file.path}: these weights cannot be read back: {', '.join(lost[:_SOME])}")
     return OfFile(marked, missing)
 
 
@@ -142,28 +198,54 @@ def _read(
     """A copy with what is found, and what is not; `zeros`: biases that are 0."""
     marked = _marked(network, zeros)
     with tempfile.TemporaryDirectory() as folder:
-        template = Path(folder) / "template.onnx"
-        export(marked, template)
-        marks = GraphFile(template).constants
-    learnt = file.constants
-    pairs = list(zip(marks.values(), learnt.values(), strict=False))
-    if len(marks) != len(learnt) or any(mark.shape != value.shape for mark, value in pairs):
+        path = Path(folder) / "template.onnx"
+        export(marked, path)
+        template = GraphFile(path)
+    if [use.kind for use in template.uses] != [use.kind for use in file.uses]:
         raise TrainingError(
-            f"{file.path}: expected a file of this network as this version exports it, with {len(marks)} tensors of "
-            f"certain shapes, got {len(learnt)} tensors, or other shapes"
+            f"{file.path}: expected a file of this network as this version exports it, with {len(template.uses)} "
+            f"operators that take certain weights, got {len(file.uses)}, or others"
         )
+    pairs = list(zip(template.uses, file.uses, strict=True))
+    tensors = [(mark, theirs.given[place]) for ours, theirs in pairs for place, mark in ours.given.items()]
     given, missing = network.state_dict(), []
     for name, weight in marked.state_dict().items():
-        if name in zeros:
-            continue
         if not weight.is_floating_point():
-            _put_named(weight, name, file.indices)
-        elif _changes_nothing(marked, name):
-            _put_named(weight, name, learnt)  # where it could not be folded
-        elif not _put(weight, pairs):
+            _put_indices(weight, f"{_NETWORK}{name}", template, file)
+        elif name not in zeros and not _changes_nothing(marked, name) and not _put(weight, tensors):
             weight.copy_(given[name])
             missing.append(name)
-    return marked, tuple(missing)
+    for name in zeros:
+        # Of a convolution that nothing reads.
+        if f"{name.removesuffix('bias')}weight" in missing:
+            marked.state_dict()[name].copy_(given[name])
+            missing.append(name)
+    return _with_normalisations(marked, _marked(network, zeros), pairs), tuple(missing)
+
+
+def _with_normalisations(network: _Network, marked: nn.Module, pairs: Iterable[tuple[Use, Use]]) -> _Network:
+    """The network with what normalisations have learnt that could not be folded; their marks tell which is which."""
+    found = [pair for pair in pairs if pair[0].operator == _NORMALISATION]
+    marks = marked.state_dict()
+    weights = network.state_dict()
+    for name, module in network.named_modules():
+        if not isinstance(module, _BatchNorm):
+            continue
+        bias = marks[f"{name}.bias"].numpy()
+        theirs = next((other for mine, other in found if np.array_equal(mine.given[_BIAS], bias)), None)
+        if theirs is not None:
+            for kind, place in _CHANGES_NOTHING.items():
+                weights[f"{name}.{kind}"].copy_(torch.from_numpy(theirs.given[place]))
+    return network
+
+
+def _put_indices(weight: Tensor, name: str, template: GraphFile, file: GraphFile) -> None:
+    if name not in template.indices:
+        return  # nothing reads it, such as how many batches a normalisation has seen
+    value = file.indices.get(name)
+    if value is None or value.shape != tuple(weight.shape):
+        raise TrainingError(f"{file.path}: expected {name} {tuple(weight.shape)} in it")
+    weight.copy_(torch.from_numpy(value))
 
 
 @torch.no_grad()
@@ -211,10 +293,7 @@ def _marked(network: _Network, zeros: frozenset[str]) -> _Network:
         if name in zeros:
             value.zero_()
         elif value.is_floating_point():
-            count = value.numel()
-            # In a tensor at least 1 / (2 count) apart, and never as in another tensor.
-            marks = (rng.permutation(count) + 0.25 + 0.5 * rng.random(count)) / count
-            value.copy_(torch.from_numpy(marks).reshape(value.shape))
+            value.copy_(torch.from_numpy(_marks(value.numel(), rng)).reshape(value.shape))
     for module in marked.modules():
         if isinstance(module, _BatchNorm):
             module.weight.fill_(1.0)
@@ -224,34 +303,37 @@ def _marked(network: _Network, zeros: frozenset[str]) -> _Network:
     return marked
 
 
-def _put(weight: Tensor, pairs: Sequence[tuple[_Values, _Values]]) -> bool:
+def _marks(count: int, rng: np.random.Generator) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """So many numbers in a random order, each by more than its rounding from every other, and never as another time."""
+    number = rng.permutation(count)
+    sign, exponent, rest = 1 - 2 * (number % 2), number // 2 % _EXPONENTS, number // (2 * _EXPONENTS)
+    fraction = (rest + 0.25 + 0.5 * rng.random(count)) / (count // (2 * _EXPONENTS) + 1)
+    return sign * np.exp2(-exponent.astype(np.float64)) * (0.5 + 0.5 * fraction)
+
+
+def _put(weight: Tensor, tensors: Sequence[tuple[_Values, _Values]]) -> bool:
     """Whether the marks of a weight are all in the graph, whole or as a packed part; if so, what is learnt is put in
-    their place. Pairs: of marks and what stands there in the file."""
+    their place. Tensors: marks, and what stands there in the file."""
     mine = weight.numpy().ravel()
     order = np.argsort(mine)
     ordered = mine[order]
     result, known = np.empty_like(mine), np.zeros(mine.shape, dtype=bool)
-    for mark, value in pairs:
+    for mark, value in tensors:
         if mark.size * (len(mine) // max(mark.size, 1)) != len(mine) or len(mine) // mark.size > _PACKED:
             continue
-        place = np.searchsorted(ordered, mark.ravel() - _ROUNDING)
-        if place.max() < len(mine) and np.abs(ordered[place] - mark.ravel()).max() <= _ROUNDING:
+        wanted = mark.ravel()
+        off = _ROUNDING * np.abs(wanted)
+        place = np.minimum(np.searchsorted(ordered, wanted - off), len(mine) - 1)
+        if (np.abs(ordered[place] - wanted) <= 2 * off).all():
             result[order[place]], known[order[place]] = value.ravel(), True
     if known.all():
         weight.copy_(torch.from_numpy(result).reshape(weight.shape))
     return bool(known.all())
 
 
-def _put_named(weight: Tensor, name: str, named: Mapping[str, np.ndarray[Any, Any]]) -> None:
-    """What stands in the graph under a weight's own name, if anything does."""
-    kept = next((value for key, value in named.items() if key.endswith(f".{name}")), None)
-    if kept is not None and kept.shape == tuple(weight.shape):
-        weight.copy_(torch.from_numpy(kept))
-
-
 def _of_convolution(network: nn.Module, name: str) -> bool:
     owner, _, kind = name.rpartition(".")
-    return kind == "bias" and isinstance(network.get_submodule(owner), nn.Conv2d)
+    return kind == "bias" and isinstance(network.get_submodule(owner), nn.Conv2d | nn.ConvTranspose2d)
 
 
 def _changes_nothing(network: nn.Module, name: str) -> bool:

@@ -46,6 +46,16 @@ def test_other_patches_stay(size: int, depth_of_it: float) -> None:
     np.testing.assert_array_equal(depth, before)
 
 
+@pytest.mark.parametrize("cube", [0.15, 0.25, 0.35, 0.5])
+def test_a_fingertip_stays_in_a_cube_of_any_size(cube: float) -> None:
+    depth = palm()
+    tip = round(0.014 / (cube / 128))
+    depth[50 : 50 + tip, 60 : 60 + tip] = MIDDLE - 0.06
+    before = depth.copy()
+    assert remove_specks(depth, MIDDLE, cube / 2) == 0
+    np.testing.assert_array_equal(depth, before)
+
+
 def test_a_finger_that_comes_forward_stays() -> None:
     depth = palm()
     # 4 pixels wide, towards the camera by 5 mm each pixel: its end is small and near, but nothing parts it.
@@ -59,8 +69,9 @@ def test_a_finger_that_comes_forward_stays() -> None:
 def test_any_distance_is_taken(middle: float) -> None:
     depth = np.full((128, 128), middle, dtype=np.float32)
     depth[10, 10] = middle - 0.045
-    remove_specks(depth, middle, REACH)
-    assert np.isfinite(depth).all() and (depth[64] == np.float32(middle)).all()
+    # Nearer than a millimetre is nothing, farther than 8 m is not looked at.
+    assert remove_specks(depth, middle, REACH) == (1 if middle < 8 else 0)
+    assert (depth[64] == np.float32(middle)).all()
 
 
 def test_nothing_there() -> None:

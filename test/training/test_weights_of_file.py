@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -20,13 +21,20 @@ from hand_pose_ros.networks.handformer2t import Handformer2T  # noqa: E402
 from hand_pose_ros.networks.handformer2t.export import DeployedHandformer2T, example_inputs, export_onnx  # noqa: E402
 from hand_pose_ros.networks.keypoint_transformer import KeypointTransformer  # noqa: E402
 from hand_pose_ros.networks.keypoint_transformer import export as keypoint_transformer_export  # noqa: E402
+from hand_pose_ros.networks.onnx_file import write_graph  # noqa: E402
 from hand_pose_ros.networks.onnx_half import store_weights_half  # noqa: E402
 from hand_pose_ros.training import checkpoints, handformer2t_training, keypoint_transformer_training  # noqa: E402
 from hand_pose_ros.training.errors import TrainingError  # noqa: E402
 from hand_pose_ros.training.handformer2t_training import Handformer2TOptions, network_config  # noqa: E402
 from hand_pose_ros.training.optimisation import AveragedModule, Schedule  # noqa: E402
 from hand_pose_ros.training.scene_sources import SceneData  # noqa: E402
-from hand_pose_ros.training.weights_of_file import OfFile, measure_normalisations  # noqa: E402
+from hand_pose_ros.training.shards import ShardStream  # noqa: E402
+from hand_pose_ros.training.weights_of_file import (  # noqa: E402
+    GraphFile,
+    OfFile,
+    measure_normalisations,
+    with_weights_of,
+)
 
 MODELS = Path(__file__).parents[2] / "models"
 HANDFORMER2T = MODELS / "handformer2t_lite.onnx"
@@ -51,6 +59,18 @@ def far(network: torch.nn.Module, given: Mapping[str, torch.Tensor], expected: l
     return max(float(np.abs(a.numpy() - b).max() / max(np.abs(b).max(), 1e-3)) for a, b in pairs)
 
 
+def shaken(network: torch.nn.Module) -> None:
+    """Weights and statistics that no two layers share, as after a training."""
+    for weight in network.parameters():
+        torch.nn.init.normal_(weight, mean=0.0, std=max(0.01, float(weight.detach().std(correction=0))))
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            for values in (module.weight, module.running_var):
+                torch.nn.init.uniform_(values, 0.5, 2.0)
+            for values in (module.bias, module.running_mean):
+                torch.nn.init.normal_(values, std=0.2)
+
+
 @pytest.fixture(scope="module")
 def shipped() -> OfFile:
     return handformer2t_training.of_file(HANDFORMER2T)
@@ -61,14 +81,7 @@ def transformer(tmp_path_factory: pytest.TempPathFactory) -> tuple[KeypointTrans
     """Weights and statistics that no two layers share, as after a training."""
     torch.manual_seed(3)
     network = KeypointTransformer(TRANSFORMER).eval()
-    for weight in network.parameters():
-        torch.nn.init.normal_(weight, mean=0.0, std=max(0.01, float(weight.detach().std(correction=0))))
-    for module in network.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            for values in (module.weight, module.running_var):
-                torch.nn.init.uniform_(values, 0.5, 2.0)
-            for values in (module.bias, module.running_mean):
-                torch.nn.init.normal_(values, std=0.2)
+    shaken(network)
     path = tmp_path_factory.mktemp("transformer") / "network.onnx"
     keypoint_transformer_export.export_onnx(network, path, {})
     return network, path
@@ -83,29 +96,104 @@ def test_the_shipped_handformer2t_comes_back(shipped: OfFile) -> None:
     assert {name.split(".")[0] for name in shipped.missing} == {"side", "facing_gain"}
 
 
-def test_channels_that_were_drawn_come_back(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> tuple[Handformer2T, Path]:
+    """A small Handformer2T without looks, whose channels another seed has drawn."""
     options = Handformer2TOptions(SceneData(()), size="lite", crop=64, placed=True, network={"seed": 3, "stages": 2})
     torch.manual_seed(4)
     network = Handformer2T(network_config(options)).eval()
-    for weight in network.parameters():
-        torch.nn.init.normal_(weight, mean=0.0, std=max(0.01, float(weight.detach().std(correction=0))))
-    path = tmp_path / "network.onnx"
+    shaken(network)
+    path = tmp_path_factory.mktemp("drawn") / "network.onnx"
     export_onnx(network, path, {})
+    return network, path
+
+
+def test_channels_that_were_drawn_come_back(drawn: tuple[Handformer2T, Path]) -> None:
+    network, path = drawn
     found, missing = handformer2t_training.of_file(path)
     given = example_inputs(network)
     assert not missing
     assert far(DeployedHandformer2T(found), given, run_file(path, given)) < CLOSE
-    drawn = {name: value for name, value in network.state_dict().items() if name.endswith("_index")}
-    assert drawn and all(torch.equal(value, found.state_dict()[name]) for name, value in drawn.items())
+    indices = {name: value for name, value in network.state_dict().items() if name.endswith("_index")}
+    assert indices and all(torch.equal(value, found.state_dict()[name]) for name, value in indices.items())
 
 
-@pytest.mark.parametrize("half", [False, True])
-def test_a_keypoint_transformer_comes_back(
-    transformer: tuple[KeypointTransformer, Path], tmp_path: Path, half: bool
-) -> None:
-    path = Path(shutil.copy(transformer[1], tmp_path))
-    if half:
-        store_weights_half(path)
+def test_an_encoder_from_a_file_is_measured(drawn: tuple[Handformer2T, Path], tmp_path: Path) -> None:
+    write_toy_scenes(tmp_path, 8, 0)
+    learnt = handformer2t_training.seen_by(drawn[1], ShardStream(tmp_path, 4, 0))
+    assert float(learnt["backbone.bn1.running_var"].std()) > 0
+
+
+def test_weights_that_are_alike_come_back(transformer: tuple[KeypointTransformer, Path], tmp_path: Path) -> None:
+    # An exporter stores equal tensors once.
+    network = deepcopy(transformer[0])
+    for name, weight in network.named_parameters():
+        if name.startswith("heads.object") and name.endswith("bias"):
+            torch.nn.init.zeros_(weight)
+    path = tmp_path / "network.onnx"
+    keypoint_transformer_export.export_onnx(network, path, {})
+    found = keypoint_transformer_training.of_file(path)
+    given = keypoint_transformer_export.example_inputs(network)
+    deployed = keypoint_transformer_export.DeployedKeypointTransformer(found.network)
+    assert far(deployed, given, run_file(path, given)) < CLOSE
+
+
+def test_the_shipped_keypoint_transformer_comes_back() -> None:
+    path = MODELS / "keypoint_transformer_lite.onnx"
+    found = keypoint_transformer_training.of_file(path)
+    given = keypoint_transformer_export.example_inputs(found.network)
+    deployed = keypoint_transformer_export.DeployedKeypointTransformer(found.network)
+    assert far(deployed, given, run_file(path, given)) < CLOSE
+    assert found.network.config.depth_look and {name.split(".")[1] for name in found.missing} == {"camera"}
+
+
+class Large(torch.nn.Module):
+    """Two layers with normalisations that cannot be folded into what is before them, and a large one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.up = torch.nn.Sequential(
+            torch.nn.ConvTranspose2d(3, 8, 2),
+            torch.nn.ReLU(),
+            torch.nn.BatchNorm2d(8),
+            torch.nn.ConvTranspose2d(8, 8, 2),
+            torch.nn.ReLU(),
+            torch.nn.BatchNorm2d(8),
+        )
+        self.deep = torch.nn.Linear(8 * 6 * 6, 9000)
+
+    def forward(self, given: torch.Tensor) -> torch.Tensor:
+        return self.deep(self.up(given).flatten(1)).mean(dim=1)
+
+
+class Within(torch.nn.Module):
+    def __init__(self, network: Large) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, given: torch.Tensor) -> torch.Tensor:
+        return self.network(given)
+
+
+def test_large_weights_and_normalisations_that_stand_alone_come_back(tmp_path: Path) -> None:
+    network = Large().eval()
+    shaken(network)
+    given = {"given": torch.rand(1, 3, 4, 4)}
+
+    def export(module: Large, path: Path) -> None:
+        write_graph(Within(module), path, given, ("out",), {})
+
+    path = tmp_path / "large.onnx"
+    export(network, path)
+    found = with_weights_of(Large(), GraphFile(path), export)
+    assert not found.missing
+    for name, value in network.state_dict().items():
+        if value.is_floating_point():
+            assert torch.allclose(value, found.network.state_dict()[name], atol=1e-5), name
+
+
+def test_half_weights_come_back(transformer: tuple[KeypointTransformer, Path], tmp_path: Path) -> None:
+    path = store_weights_half(Path(shutil.copy(transformer[1], tmp_path)))
     found = keypoint_transformer_training.of_file(path)
     given = keypoint_transformer_export.example_inputs(found.network)
     deployed = keypoint_transformer_export.DeployedKeypointTransformer(found.network)
@@ -147,6 +235,18 @@ def quantised(path: Path) -> None:
     onnx.save(model, str(path))
 
 
+def cut_short(path: Path) -> None:
+    model = onnx.load(str(HANDFORMER2T))
+    model.graph.initializer[0].raw_data = model.graph.initializer[0].raw_data[:-8]
+    onnx.save(model, str(path))
+
+
+def of_no_stages(path: Path) -> None:
+    model = onnx.load(str(HANDFORMER2T))
+    onnx.helper.set_model_props(model, {p.key: p.value for p in model.metadata_props} | {"stages": "two"})
+    onnx.save(model, str(path))
+
+
 def of_other_shapes(path: Path) -> None:
     model = onnx.load(str(HANDFORMER2T))
     onnx.helper.set_model_props(model, {p.key: p.value for p in model.metadata_props} | {"stages": "3"})
@@ -168,6 +268,8 @@ def silent(path: Path) -> None:
         (quantised, "expected a handformer2t in single precision .* int8"),
         (of_other_shapes, "as this version exports it"),
         (silent, "lack 'size'"),
+        (cut_short, "damaged"),
+        (of_no_stages, "expected a number for 'stages'"),
     ],
 )
 def test_what_cannot_be_read_back_is_refused(tmp_path: Path, change: Changed, text: str) -> None:
@@ -200,6 +302,25 @@ def test_a_training_goes_on_from_a_file(tmp_path: Path, shipped: OfFile) -> None
     assert len(kept) > 100
     # What normalisations have learnt is theirs again.
     assert float(learnt.backbone.bn1.running_var.std()) > 0
+
+
+def test_the_file_says_what_is_learnt_and_how(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = []
+    monkeypatch.setattr(handformer2t_training, "train", lambda module, data, settings: begun.append((module, settings)))
+    train("handformer2t", HANDFORMER2T, tmp_path)
+    ((module, settings),) = begun
+    plan = handformer2t_training.PLACED_PLAN
+    assert module.muon and module.losses.config.map_depths == plan.losses.map_depths > 0
+    assert settings.initial is None and module.leaves_out
+
+
+def test_parts_from_elsewhere_are_refused_beside_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, seed in (("a", 0), ("b", 1)):
+        write_toy_scenes(tmp_path / name, 8, seed)
+    data = ["--data", str(tmp_path / "a"), "--validation", str(tmp_path / "b"), "--out", str(tmp_path / "run")]
+    given = ["--init", str(HANDFORMER2T), "--encoder", str(HANDFORMER2T), *data, "--accelerator", "cpu"]
+    assert main(["train", "handformer2t", *given]) != 0
+    assert "brings all parts along" in capsys.readouterr().err
 
 
 def test_it_is_resumed_from_its_own_checkpoint(

@@ -141,6 +141,7 @@ def _description(network: KeypointTransformer, names: tuple[str, ...]) -> dict[s
     return {
         "model": "keypoint_transformer",
         "size": config.size,
+        "decoder": config.decoder,
         "variant": config.variant,
         "representation": config.representation,
         "self_layers": str(config.self_layers),
