@@ -22,7 +22,7 @@ import torch
 from hand_pose_ros.evaluation.report import Cell, Report, Table
 from hand_pose_ros.networks.handformer2t import Handformer2T, Handformer2TConfig
 from hand_pose_ros.networks.handformer2t.export import example_inputs, export_onnx
-from hand_pose_ros.training.handformer2t_training import Handformer2TOptions, network_config
+from hand_pose_ros.training.handformer2t_options import Handformer2TOptions, network_config
 from hand_pose_ros.training.scene_sources import SceneData
 
 LITE: Final = Handformer2TConfig(presence=True, relative_depth=True)

@@ -22,8 +22,9 @@ from hand_pose_ros.networks.handformer2t.config import DEPTH_RANGE, PRESETS
 from hand_pose_ros.networks.handformer2t.decode import Decoded
 from hand_pose_ros.training.handformer2t_losses import Handformer2TLoss, Handformer2TLossConfig
 from hand_pose_ros.training.handformer2t_module import joint_errors, targets_of
+from hand_pose_ros.training.handformer2t_options import PLACED_WIDTHS, PLANS, assembled
 from hand_pose_ros.training.handformer2t_order import Ordered, by_place
-from hand_pose_ros.training.handformer2t_training import PLACED_WIDTHS, PLANS, assembled, learnt_by
+from hand_pose_ros.training.handformer2t_weights import learnt_by
 from hand_pose_ros.training.optimisation import Schedule
 from hand_pose_ros.training.scene_crops import VALIDATION, SceneAugmentation, SceneBatch
 from hand_pose_ros.training.shards import ShardStream

@@ -160,10 +160,10 @@ def _handformer2t(args: argparse.Namespace) -> int:
     deploy, training = load("hand_pose_ros.training.handformer2t_deploy"), load("hand_pose_ros.training.run")
     load("onnx")
     try:
-        training_of = load("hand_pose_ros.training.handformer2t_training")
-        network = training_of.trained(args.checkpoint)
+        weights = load("hand_pose_ros.training.handformer2t_weights")
+        network = weights.trained(args.checkpoint)
         if args.closer is not None:
-            load("hand_pose_ros.training.handformer2t_closer").take_closer(network, training_of.learnt_by(args.closer))
+            load("hand_pose_ros.training.handformer2t_closer").take_closer(network, weights.learnt_by(args.closer))
         if args.depth_look is not None:
             network = load("hand_pose_ros.training.depth_look").with_look(network, args.depth_look)
         infer, size, taken = deploy.infer_of(network)

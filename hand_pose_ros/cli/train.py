@@ -306,7 +306,7 @@ def _fusion(args: argparse.Namespace, started: float) -> Path:
 def _handformer2t(args: argparse.Namespace, started: float) -> Path:
     """Any Handformer2T on scenes."""
     training = load("hand_pose_ros.training.handformer2t_training")
-    chosen = training.Handformer2TOptions(
+    chosen = load("hand_pose_ros.training.handformer2t_options").Handformer2TOptions(
         data=_scene_data(args),
         size=args.size,
         crop=args.crop,

@@ -31,7 +31,7 @@ from hand_pose_ros.training.fabric import share_of
 from hand_pose_ros.training.handformer2t_closer import SIDES, disturbed, measured_hands, whole_hands
 from hand_pose_ros.training.handformer2t_losses import rle
 from hand_pose_ros.training.handformer2t_module import mean_of
-from hand_pose_ros.training.handformer2t_training import PLACED_PLAN, assembled
+from hand_pose_ros.training.handformer2t_options import PLACED_PLAN, assembled
 from hand_pose_ros.training.length import steps_in_all
 from hand_pose_ros.training.losses import KeypointFusionLossConfig, smooth_l1, weighted_mean
 from hand_pose_ros.training.muon import MOMENTUM, Muon, hidden_apart

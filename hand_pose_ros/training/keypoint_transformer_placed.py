@@ -13,8 +13,8 @@ from hand_pose_ros.networks.keypoint_transformer.output import KeypointTransform
 from hand_pose_ros.training.handformer2t_losses import Handformer2TLoss, valid_mean
 from hand_pose_ros.training.handformer2t_maps_module import placed_map_terms
 from hand_pose_ros.training.handformer2t_module import targets_of
+from hand_pose_ros.training.handformer2t_options import PLACED_PLAN
 from hand_pose_ros.training.handformer2t_order import Ordered, by_place
-from hand_pose_ros.training.handformer2t_training import PLACED_PLAN
 from hand_pose_ros.training.optimisation import Measured
 from hand_pose_ros.training.scene_crops import SceneBatch
 

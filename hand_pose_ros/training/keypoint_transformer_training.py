@@ -24,7 +24,7 @@ from hand_pose_ros.training import checkpoints
 from hand_pose_ros.training.encoder_start import begin_as_handformer2t, begin_encoder
 from hand_pose_ros.training.errors import TrainingError
 from hand_pose_ros.training.fabric import share_of
-from hand_pose_ros.training.handformer2t_training import OF_HANDFORMER2T, seen_by
+from hand_pose_ros.training.handformer2t_weights import OF_HANDFORMER2T, seen_by
 from hand_pose_ros.training.keypoint_transformer_losses import PUBLISHED_LOSSES, KeypointTransformerLossConfig
 from hand_pose_ros.training.keypoint_transformer_module import Course, KeypointTransformerModule
 from hand_pose_ros.training.keypoint_transformer_targets import Disturbance

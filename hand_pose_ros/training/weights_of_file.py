@@ -209,6 +209,7 @@ def _read(
     pairs = list(zip(template.uses, file.uses, strict=True))
     tensors = [(mark, theirs.given[place]) for ours, theirs in pairs for place, mark in ours.given.items()]
     given, missing = network.state_dict(), []
+    _put_normalisations(marked, pairs)
     for name, weight in marked.state_dict().items():
         if not weight.is_floating_point():
             _put_indices(weight, f"{_NETWORK}{name}", template, file)
@@ -220,23 +221,21 @@ def _read(
         if f"{name.removesuffix('bias')}weight" in missing:
             marked.state_dict()[name].copy_(given[name])
             missing.append(name)
-    return _with_normalisations(marked, _marked(network, zeros), pairs), tuple(missing)
+    return marked, tuple(missing)
 
 
-def _with_normalisations(network: _Network, marked: nn.Module, pairs: Iterable[tuple[Use, Use]]) -> _Network:
-    """The network with what normalisations have learnt that could not be folded; their marks tell which is which."""
+def _put_normalisations(marked: nn.Module, pairs: Iterable[tuple[Use, Use]]) -> None:
+    """What normalisations have learnt that could not be folded, but for the bias, whose marks tell which is which."""
     found = [pair for pair in pairs if pair[0].operator == _NORMALISATION]
-    marks = marked.state_dict()
-    weights = network.state_dict()
-    for name, module in network.named_modules():
+    weights = marked.state_dict()
+    for name, module in marked.named_modules():
         if not isinstance(module, _BatchNorm):
             continue
-        bias = marks[f"{name}.bias"].numpy()
+        bias = module.bias.detach().numpy()
         theirs = next((other for mine, other in found if np.array_equal(mine.given[_BIAS], bias)), None)
         if theirs is not None:
             for kind, place in _CHANGES_NOTHING.items():
                 weights[f"{name}.{kind}"].copy_(torch.from_numpy(theirs.given[place]))
-    return network
 
 
 def _put_indices(weight: Tensor, name: str, template: GraphFile, file: GraphFile) -> None:

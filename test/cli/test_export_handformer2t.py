@@ -16,7 +16,7 @@ from hand_pose_ros.engines.onnxruntime_engine import OnnxRuntimeEngine  # noqa: 
 from hand_pose_ros.pipeline.handformer2t import Handformer2TNetwork  # noqa: E402
 from hand_pose_ros.training import checkpoints  # noqa: E402
 from hand_pose_ros.training.handformer2t_module import Handformer2TModule  # noqa: E402
-from hand_pose_ros.training.handformer2t_training import Handformer2TOptions, network_config  # noqa: E402
+from hand_pose_ros.training.handformer2t_options import Handformer2TOptions, network_config  # noqa: E402
 from hand_pose_ros.training.optimisation import Schedule  # noqa: E402
 from hand_pose_ros.training.scene_sources import SceneData  # noqa: E402
 

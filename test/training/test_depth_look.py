@@ -18,8 +18,8 @@ from hand_pose_ros.networks.keypoint_transformer import KeypointTransformer, Key
 from hand_pose_ros.training import checkpoints, depth_look  # noqa: E402
 from hand_pose_ros.training.depth_look import CROP, DepthLookModule, begin, trained, with_look  # noqa: E402
 from hand_pose_ros.training.errors import TrainingError  # noqa: E402
-from hand_pose_ros.training.handformer2t_training import Handformer2TOptions, assembled, network_config  # noqa: E402
-from hand_pose_ros.training.handformer2t_training import trained as handformer2t_trained  # noqa: E402
+from hand_pose_ros.training.handformer2t_options import Handformer2TOptions, assembled, network_config  # noqa: E402
+from hand_pose_ros.training.handformer2t_weights import trained as handformer2t_trained  # noqa: E402
 from hand_pose_ros.training.optimisation import Schedule  # noqa: E402
 from hand_pose_ros.training.scene_crops import VALIDATION  # noqa: E402
 from hand_pose_ros.training.scene_sources import SceneData  # noqa: E402

@@ -14,7 +14,7 @@ from hand_pose_ros.networks.keypoint_transformer import KeypointTransformer, Key
 from hand_pose_ros.training.encoder_start import COLOR_ENCODER, begin_as_handformer2t, begin_encoder  # noqa: E402
 from hand_pose_ros.training.errors import TrainingError  # noqa: E402
 from hand_pose_ros.training.handformer2t_maps_module import begin_maps  # noqa: E402
-from hand_pose_ros.training.handformer2t_training import Handformer2TOptions, network_config  # noqa: E402
+from hand_pose_ros.training.handformer2t_options import Handformer2TOptions, network_config  # noqa: E402
 from hand_pose_ros.training.scene_sources import SceneData  # noqa: E402
 
 MEAN, DEVIATION = torch.tensor([0.4, 0.5, 0.3]).reshape(3, 1, 1), torch.tensor([0.2, 0.3, 0.25]).reshape(3, 1, 1)

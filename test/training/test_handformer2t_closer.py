@@ -15,16 +15,12 @@ from toy_scene_shards import toy_scenes, write_toy_scenes  # noqa: E402
 from hand_pose_ros.networks.handformer2t import Handformer2T  # noqa: E402
 from hand_pose_ros.networks.handformer2t.closer import windows_of  # noqa: E402
 from hand_pose_ros.networks.handformer2t.config import PRESETS  # noqa: E402
-from hand_pose_ros.training import checkpoints, handformer2t_closer, handformer2t_training  # noqa: E402
+from hand_pose_ros.training import checkpoints, handformer2t_closer, handformer2t_options  # noqa: E402
 from hand_pose_ros.training.errors import TrainingError  # noqa: E402
 from hand_pose_ros.training.handformer2t_closer import CloserModule, begin_closer, disturbed, take_closer  # noqa: E402
-from hand_pose_ros.training.handformer2t_training import (  # noqa: E402
-    Handformer2TOptions,
-    assembled,
-    network_config,
-    run_handformer2t,
-    trained,
-)
+from hand_pose_ros.training.handformer2t_options import Handformer2TOptions, assembled, network_config  # noqa: E402
+from hand_pose_ros.training.handformer2t_training import run_handformer2t  # noqa: E402
+from hand_pose_ros.training.handformer2t_weights import trained  # noqa: E402
 from hand_pose_ros.training.optimisation import Schedule  # noqa: E402
 from hand_pose_ros.training.run import RunSettings  # noqa: E402
 from hand_pose_ros.training.scene_crops import VALIDATION  # noqa: E402
@@ -47,7 +43,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     }
     monkeypatch.setitem(PRESETS, "lite", dataclasses.replace(PRESETS["lite"], **widths))  # type: ignore[arg-type]
     placed = {"backbone": (16, 16, 16, 16), "stem": 8, "decoder": (16, 16, 16)}
-    monkeypatch.setitem(handformer2t_training.PLACED_WIDTHS, "lite", placed)  # type: ignore[arg-type]
+    monkeypatch.setitem(handformer2t_options.PLACED_WIDTHS, "lite", placed)  # type: ignore[arg-type]
 
 
 def chosen(folders: tuple[Path, Path] | None = None, **changes: object) -> Handformer2TOptions:
@@ -101,7 +97,7 @@ def test_it_learns_a_few_scenes_by_heart(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(handformer2t_closer, "disturbed", lambda places: places)
     batch = toy_scenes(8)
     batch["depth"] = np.full(batch["color"].shape[:3], 6000, dtype=np.uint16)
-    plan = handformer2t_training.PLACED_PLAN
+    plan = handformer2t_options.PLACED_PLAN
     torch.manual_seed(0)
     module = CloserModule(
         network_config(chosen(closer_only=True)), Schedule(200, 1e-2, warmup=5), plan.losses, muon=True, decay=0.9

@@ -18,14 +18,9 @@ from hand_pose_ros.training import checkpoints, handformer2t_training  # noqa: E
 from hand_pose_ros.training.errors import TrainingError  # noqa: E402
 from hand_pose_ros.training.handformer2t_deploy import export_handformer2t, infer_of  # noqa: E402
 from hand_pose_ros.training.handformer2t_module import measured, targets_of  # noqa: E402
-from hand_pose_ros.training.handformer2t_training import (  # noqa: E402
-    PLANS,
-    Handformer2TOptions,
-    assembled,
-    network_config,
-    run_handformer2t,
-    trained,
-)
+from hand_pose_ros.training.handformer2t_options import PLANS, Handformer2TOptions, assembled, network_config  # noqa: E402
+from hand_pose_ros.training.handformer2t_training import run_handformer2t  # noqa: E402
+from hand_pose_ros.training.handformer2t_weights import trained  # noqa: E402
 from hand_pose_ros.training.run import RunSettings  # noqa: E402
 from hand_pose_ros.training.scene_crops import SceneBatch  # noqa: E402
 from hand_pose_ros.training.scene_sources import SceneData  # noqa: E402

@@ -23,9 +23,15 @@ from hand_pose_ros.networks.keypoint_transformer import KeypointTransformer  # n
 from hand_pose_ros.networks.keypoint_transformer import export as keypoint_transformer_export  # noqa: E402
 from hand_pose_ros.networks.onnx_file import write_graph  # noqa: E402
 from hand_pose_ros.networks.onnx_half import store_weights_half  # noqa: E402
-from hand_pose_ros.training import checkpoints, handformer2t_training, keypoint_transformer_training  # noqa: E402
+from hand_pose_ros.training import (  # noqa: E402
+    checkpoints,
+    handformer2t_options,
+    handformer2t_training,
+    handformer2t_weights,
+    keypoint_transformer_training,
+)
 from hand_pose_ros.training.errors import TrainingError  # noqa: E402
-from hand_pose_ros.training.handformer2t_training import Handformer2TOptions, network_config  # noqa: E402
+from hand_pose_ros.training.handformer2t_options import Handformer2TOptions, network_config  # noqa: E402
 from hand_pose_ros.training.optimisation import AveragedModule, Schedule  # noqa: E402
 from hand_pose_ros.training.scene_sources import SceneData  # noqa: E402
 from hand_pose_ros.training.shards import ShardStream  # noqa: E402
@@ -71,9 +77,18 @@ def shaken(network: torch.nn.Module) -> None:
                 torch.nn.init.normal_(values, std=0.2)
 
 
+def transformer_of(path: Path) -> OfFile[KeypointTransformer]:
+    """That of a file; it gives what the file gives."""
+    found = keypoint_transformer_training.of_file(path)
+    given = keypoint_transformer_export.example_inputs(found.network)
+    deployed = keypoint_transformer_export.DeployedKeypointTransformer(found.network)
+    assert far(deployed, given, run_file(path, given)) < CLOSE
+    return found
+
+
 @pytest.fixture(scope="module")
 def shipped() -> OfFile:
-    return handformer2t_training.of_file(HANDFORMER2T)
+    return handformer2t_weights.of_file(HANDFORMER2T)
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +125,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> tuple[Handformer2T, Path]
 
 def test_channels_that_were_drawn_come_back(drawn: tuple[Handformer2T, Path]) -> None:
     network, path = drawn
-    found, missing = handformer2t_training.of_file(path)
+    found, missing = handformer2t_weights.of_file(path)
     given = example_inputs(network)
     assert not missing
     assert far(DeployedHandformer2T(found), given, run_file(path, given)) < CLOSE
@@ -120,7 +135,7 @@ def test_channels_that_were_drawn_come_back(drawn: tuple[Handformer2T, Path]) ->
 
 def test_an_encoder_from_a_file_is_measured(drawn: tuple[Handformer2T, Path], tmp_path: Path) -> None:
     write_toy_scenes(tmp_path, 8, 0)
-    learnt = handformer2t_training.seen_by(drawn[1], ShardStream(tmp_path, 4, 0))
+    learnt = handformer2t_weights.seen_by(drawn[1], ShardStream(tmp_path, 4, 0))
     assert float(learnt["backbone.bn1.running_var"].std()) > 0
 
 
@@ -132,18 +147,12 @@ def test_weights_that_are_alike_come_back(transformer: tuple[KeypointTransformer
             torch.nn.init.zeros_(weight)
     path = tmp_path / "network.onnx"
     keypoint_transformer_export.export_onnx(network, path, {})
-    found = keypoint_transformer_training.of_file(path)
-    given = keypoint_transformer_export.example_inputs(network)
-    deployed = keypoint_transformer_export.DeployedKeypointTransformer(found.network)
-    assert far(deployed, given, run_file(path, given)) < CLOSE
+    transformer_of(path)
 
 
 def test_the_shipped_keypoint_transformer_comes_back() -> None:
     path = MODELS / "keypoint_transformer_lite.onnx"
-    found = keypoint_transformer_training.of_file(path)
-    given = keypoint_transformer_export.example_inputs(found.network)
-    deployed = keypoint_transformer_export.DeployedKeypointTransformer(found.network)
-    assert far(deployed, given, run_file(path, given)) < CLOSE
+    found = transformer_of(path)
     assert found.network.config.depth_look and {name.split(".")[1] for name in found.missing} == {"camera"}
 
 
@@ -194,11 +203,8 @@ def test_large_weights_and_normalisations_that_stand_alone_come_back(tmp_path: P
 
 def test_half_weights_come_back(transformer: tuple[KeypointTransformer, Path], tmp_path: Path) -> None:
     path = store_weights_half(Path(shutil.copy(transformer[1], tmp_path)))
-    found = keypoint_transformer_training.of_file(path)
-    given = keypoint_transformer_export.example_inputs(found.network)
-    deployed = keypoint_transformer_export.DeployedKeypointTransformer(found.network)
+    found = transformer_of(path)
     assert found.network.config == TRANSFORMER
-    assert far(deployed, given, run_file(path, given)) < CLOSE
     assert {name.split(".")[1] for name in found.missing} <= {"camera"}
 
 
@@ -276,7 +282,7 @@ def test_what_cannot_be_read_back_is_refused(tmp_path: Path, change: Changed, te
     path = tmp_path / "file.onnx"
     change(path)
     with pytest.raises(TrainingError, match=text):
-        handformer2t_training.of_file(path)
+        handformer2t_weights.of_file(path)
 
 
 def train(model: str, start: Path, folder: Path, *more: str) -> Path:
@@ -292,7 +298,7 @@ def train(model: str, start: Path, folder: Path, *more: str) -> Path:
 
 
 def test_a_training_goes_on_from_a_file(tmp_path: Path, shipped: OfFile) -> None:
-    learnt = handformer2t_training.trained(train("handformer2t", HANDFORMER2T, tmp_path))
+    learnt = handformer2t_weights.trained(train("handformer2t", HANDFORMER2T, tmp_path))
     assert learnt.config == shipped.network.config
     weights = shipped.network.state_dict()
     kept = {
@@ -309,7 +315,7 @@ def test_the_file_says_what_is_learnt_and_how(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(handformer2t_training, "train", lambda module, data, settings: begun.append((module, settings)))
     train("handformer2t", HANDFORMER2T, tmp_path)
     ((module, settings),) = begun
-    plan = handformer2t_training.PLACED_PLAN
+    plan = handformer2t_options.PLACED_PLAN
     assert module.muon and module.losses.config.map_depths == plan.losses.map_depths > 0
     assert settings.initial is None and module.leaves_out
 
