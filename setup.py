@@ -11,4 +11,4 @@ def files(folder: str, *patterns: str) -> tuple[str, list[str]]:
     return f"share/hand_pose_ros/{folder}", found
 
 
-setup(data_files=[files("models", "*.onnx", "*.npz", "*.md"), files("msg", "*.msg")])
+setup(data_files=[files("models", "*.onnx", "*.npz", "*.json", "*.md"), files("msg", "*.msg")])

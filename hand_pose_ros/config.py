@@ -65,6 +65,14 @@ class TrackingConfig:
         maximum=1.0,
         dynamic=True,
     )
+    whole_look_period: int = option(
+        8,
+        "The whole network of two hands looks at one frame in so many; in the others hands whose side is settled are "
+        "followed by its looks alone (models with a .followed.onnx beside them, frames with depth). 1: at every frame.",
+        minimum=1,
+        maximum=1000,
+        dynamic=True,
+    )
     max_joint_std: float = option(
         0.05,
         "A joint with a larger standard deviation (m) is marked invalid.",

@@ -6,13 +6,16 @@ import argparse
 from pathlib import Path
 from typing import Any, Final
 
-from hand_pose_ros.cli import export_precision, export_transformer
+from hand_pose_ros.cli import export_followed, export_precision, export_transformer
 from hand_pose_ros.cli.errors import UsageError, load
 from hand_pose_ros.evaluation import scene_shards
 from hand_pose_ros.evaluation.calibration import calibrating_factor
 from hand_pose_ros.evaluation.report import facts
 
-NAMES: Final = "kpt_fusion_lite, kpt_fusion_r18, hand_finder, kpt_fusion, handformer2t or keypoint_transformer"
+NAMES: Final = (
+    "kpt_fusion_lite, kpt_fusion_r18, hand_finder, kpt_fusion, handformer2t, handformer2t_followed or "
+    "keypoint_transformer"
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -104,6 +107,8 @@ def _write(args: argparse.Namespace) -> int:
         raise UsageError(f"--check {args.check}: no such file; `hand_pose train hand_check` writes last.ckpt")
     if args.recipe == "kpt_fusion" and args.checkpoint.suffix != ".ckpt":
         return _published(args)
+    if args.recipe == export_followed.RECIPE:
+        return export_followed.export(args)
     if args.recipe == "handformer2t":
         return _handformer2t(args)
     if args.recipe == "keypoint_transformer":

@@ -78,7 +78,7 @@ class OnnxRuntimeEngine:
             raise EngineError(
                 f"onnxruntime: provider {provider} was asked for, this build has {', '.join(available_providers())}"
             )
-        self.threads = threads or default_threads()
+        self.threads, self.provider = threads or default_threads(), provider
         self._session = _open(runtime, self._path, self.threads, provider)
         used = self._session.get_providers()
         # ONNX Runtime goes to the CPU without a word when a provider cannot start (a missing CUDA library).

@@ -16,6 +16,8 @@ from typing import Final
 
 from hand_pose_ros.engines.base import EngineError
 
+# Ends the name of a file that serves the model beside it (`pipeline.followed_looks`), and is none by itself.
+FOLLOWED: Final = ".followed"
 _SHA256: Final = re.compile(r"sha256\W+([0-9a-f]{64})", re.IGNORECASE)
 
 
@@ -37,7 +39,8 @@ def known_models() -> dict[str, Path]:
     found: dict[str, Path] = {}
     for folder in model_folders():
         for path in sorted(folder.glob("*.onnx")):
-            found.setdefault(path.stem, path)
+            if not path.stem.endswith(FOLLOWED):
+                found.setdefault(path.stem, path)
     return found
 
 

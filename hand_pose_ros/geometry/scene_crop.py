@@ -42,6 +42,11 @@ class Window:
         middle = np.array([self.x, self.y])
         return np.asarray((uv - (size - 1) / 2) * (self.side / size) + middle)
 
+    def to_crop(self, pixels: DoubleArray, size: int) -> DoubleArray:
+        """Image pixels (..., 2) as crop pixels."""
+        middle = np.array([self.x, self.y])
+        return np.asarray((pixels - middle) * (size / self.side) + (size - 1) / 2)
+
     def share_inside(self, pixels: DoubleArray) -> float:
         """Which part of image pixels (N, 2) lies in the window."""
         inside = np.abs(pixels - (self.x, self.y)) <= self.side / 2

@@ -44,13 +44,13 @@ def store_weights_half(path: Path) -> Path:
     nodes = [*casts, *model.graph.node]
     del model.graph.node[:]
     model.graph.node.extend(nodes)
-    _name_shortly(model.graph)
+    name_shortly(model.graph)
     onnx.checker.check_model(model)
     onnx.save(model, str(path))
     return path
 
 
-def _name_shortly(graph: onnx.GraphProto) -> None:
+def name_shortly(graph: onnx.GraphProto) -> None:
     """Numbers for the values that nodes make, but for the outputs, and for the nodes."""
     outputs = {item.name for item in graph.output}
     made = [name for node in graph.node for name in node.output if name and name not in outputs]

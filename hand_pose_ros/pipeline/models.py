@@ -8,6 +8,7 @@ from hand_pose_ros.engines.factory import create_engine
 from hand_pose_ros.engines.zoo import find_model
 from hand_pose_ros.pipeline import handformer2t, keypoint_transformer
 from hand_pose_ros.pipeline.estimator import Estimator, KeypointFusionEstimator
+from hand_pose_ros.pipeline.followed_looks import open_followed
 from hand_pose_ros.pipeline.following import Finder, Following
 from hand_pose_ros.pipeline.hand_models import load_hand_models
 from hand_pose_ros.pipeline.scene_estimator import SceneEstimator
@@ -27,7 +28,8 @@ def open_pose_model(config: PipelineConfig) -> Estimator | SceneEstimator:
     engine = _engine(config, config.model)
     kind = engine.metadata.get("model", "")
     if kind == handformer2t.MODEL:
-        return SceneEstimator(handformer2t.Handformer2TNetwork(engine), config)
+        followed = open_followed(find_model(config.model), engine)
+        return SceneEstimator(handformer2t.Handformer2TNetwork(engine), config, followed)
     if kind == keypoint_transformer.MODEL:
         models = load_hand_models(config)
         return SceneEstimator(keypoint_transformer.KeypointTransformerNetwork(engine, models), config)

@@ -171,8 +171,9 @@ class Pipeline:
         return description
 
     def engines(self) -> dict[str, Engine]:
-        """What runs the networks, by their roles "model" and "finder"; a finder need not have one."""
-        parts = {"model": self._estimator, "finder": self._finder}
+        """What runs the networks, by their roles "model", "followed" and "finder"; the last two need not have one."""
+        followed = getattr(self._estimator, "followed", None)
+        parts = {"model": self._estimator, "followed": followed, "finder": self._finder}
         found = {role: getattr(part, "engine", None) for role, part in parts.items()}
         return {role: engine for role, engine in found.items() if engine is not None}
 

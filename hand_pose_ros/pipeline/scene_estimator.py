@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -28,6 +28,7 @@ from hand_pose_ros.geometry.lifting import (
 from hand_pose_ros.geometry.scene_crop import SceneCutter, Window
 from hand_pose_ros.hand_model.model import NUM_BETAS, HandModel
 from hand_pose_ros.pipeline.estimator import NetworkHand
+from hand_pose_ros.pipeline.followed_looks import HandLooks
 from hand_pose_ros.pipeline.hand_size import HandSize
 from hand_pose_ros.pipeline.scene_network import SceneNetwork, SeenHand, SeenObject, SeenScene, taken_by
 from hand_pose_ros.pipeline.timing import StageTimer
@@ -35,6 +36,8 @@ from hand_pose_ros.skeleton import WRIST, Side
 from hand_pose_ros.types import DoubleArray, FloatArray, Frame, Intrinsics
 
 _NOTHING: Final[Mapping[Side, Root]] = {}
+# Log-odds that a followed hand is of its side, below which the whole network looks.
+LIKE_ITS_SIDE: Final = 2.0
 # Wrist to the tip of the middle finger, in canonical joints.
 _LENGTH_CHAIN: Final = ((0, 9), (9, 10), (10, 11), (11, 12))
 
@@ -60,12 +63,14 @@ class SceneEstimator:
     Args:
         network: the network and how it is read.
         config: depth limits, hand size, the score from which a hand is there.
+        followed: its looks alone, for hands that are followed; None: the whole network runs on every frame.
     """
 
-    def __init__(self, network: SceneNetwork, config: PipelineConfig) -> None:
+    def __init__(self, network: SceneNetwork, config: PipelineConfig, followed: HandLooks | None = None) -> None:
         self.network = network
         self.engine = network.engine
         self.config = config
+        self.followed = followed
         self._cutter = SceneCutter(network.size, taken_by(network.engine))
         self._mean_lengths, self._mean_length = mean_hand()
         self._sizes = {side: HandSize() for side in Side}
@@ -96,6 +101,30 @@ class SceneEstimator:
             outputs = self.engine.run(given)
         with timer.stage("lift"):
             return self.lift(self.network.read(outputs, window), frame, dropped, expected)
+
+    def follow(
+        self, frame: Frame, before: NetworkHand, joints: FloatArray, timer: StageTimer, expected: Root
+    ) -> NetworkHand | None:
+        """A followed hand by its looks alone; None where they do not see it clearly, or there are none.
+
+        Args:
+            frame: with colour and depth.
+            before: the hand in the last frame.
+            joints: (21, 3) metres where it is expected.
+            expected: how far its wrist should be.
+        """
+        if self.followed is None:
+            return None
+        look = self.followed.look(frame, before.side, joints, before.score, timer)
+        if not (look.known and look.side > LIKE_ITS_SIDE and look.hand.finite):
+            return None
+        with timer.stage("lift"):
+            root = self._measured(look.hand, frame, expected)
+            if root is None:
+                return None
+            hand = replace(self._place(look.hand, root, frame.intrinsics), side_score=before.side_score)
+            clear = float(hand.joint_std.mean()) <= self.config.tracking.max_joint_std
+            return hand if clear and self._within_reach(hand, Counter()) else None
 
     def lift(
         self,
@@ -149,15 +178,18 @@ class SceneEstimator:
         likely = own.corrected(told)
         if expected is not None:
             likely = blend(likely, expected)
-        if frame.depth is None:
-            return likely
-        readings = read_depth(frame.depth, hand.uv, (self.config.min_depth, self.config.max_depth))
-        skin = self.config.lifting.skin_depth
-        measured = root_from_depth(readings, hand.depth, hand.depth_std, likely, skin)
+        measured = self._measured(hand, frame, likely)
         if measured is None:
             return likely
         own.learn(told, measured)
         return measured
+
+    def _measured(self, hand: SeenHand, frame: Frame, likely: Root) -> Root | None:
+        """How far the wrist is as the depth image says; None where there is none, or it does not say."""
+        if frame.depth is None:
+            return None
+        readings = read_depth(frame.depth, hand.uv, (self.config.min_depth, self.config.max_depth))
+        return root_from_depth(readings, hand.depth, hand.depth_std, likely, self.config.lifting.skin_depth)
 
     def _size(self) -> float:
         """Of the hands that are asked about, over the mean hand's."""

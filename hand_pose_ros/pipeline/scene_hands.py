@@ -36,17 +36,23 @@ MEMORY: Final = 0.9
 SWERVE: Final = 0.5
 # A hand that shows up in another hand's window is taken where so much of it lies inside.
 INSIDE: Final = 0.7
+# Of the trust that is asked for: with less than this part of it at the first look a place is not looked at again.
+HOPELESS: Final = 0.2
 # Frames for which the window of a followed hand still holds the place of another that was lost or doubted there.
 PATIENCE: Final = 5
+# Votes for a hand's side, and the score, from which on it may be followed by its looks alone.
+SETTLED: Final = 4.0
+SURE: Final = 0.9
 # Frames after that for which a thing that is doubted again at this place is not waited for again.
 WARNED: Final = 30
 
 
 @dataclass
 class _Missed:
-    """Where (21, 3) a hand was lost or doubted, and for how many frames it is waited for."""
+    """Where (21, 3) a hand was lost, or `doubted` before it was one, and for how many frames it is waited for."""
 
     joints: FloatArray
+    doubted: bool = False
     frames: int = PATIENCE
 
     def near(self, joints: FloatArray) -> bool:
@@ -106,19 +112,58 @@ class SceneHands:
 
     def _follow(self, frame: Frame, timer: StageTimer, dropped: Counter[str]) -> list[SceneLook]:
         tracks, places = self._predicted(frame, dropped)
-        windows = self._windows([*places, *self._missing(len(tracks))], frame)
+        missing = self._missing(len(tracks))
+        windows = self._windows([*places, *(missed.joints for missed in missing)], frame)
         self._together = any(len(members) > 1 for _, members in windows)
-        looks = []
+        looks: list[SceneLook] = []
         for window, held in windows:
             members = [k for k in held if k < len(tracks)]
             if not members:
                 continue
-            expected = {tracks[k].hand.side: _expected(tracks[k], places[k], frame.stamp_ns) for k in members}
-            look = self._estimator.look(frame, window, timer, dropped, expected)
+            own, expected = [tracks[k] for k in members], [places[k] for k in members]
+            lost = any(not missing[k - len(tracks)].doubted for k in held if k >= len(tracks))
+            if not lost and self._follow_alone(own, expected, frame, timer, dropped, not looks):
+                continue
+            roots = {t.hand.side: _expected(t, p, frame.stamp_ns) for t, p in zip(own, expected, strict=True)}
+            look = self._estimator.look(frame, window, timer, dropped, roots)
             looks.append(look)
             with timer.stage("track"):
-                self._update([tracks[k] for k in members], look, window, frame, dropped)
+                self._update(own, look, window, frame, dropped)
         return looks
+
+    def _follow_alone(
+        self,
+        tracks: Sequence[Track],
+        places: Sequence[FloatArray],
+        frame: Frame,
+        timer: StageTimer,
+        dropped: Counter[str],
+        spare: bool,
+    ) -> bool:
+        """Whether the hands of a window were seen by their looks alone: not while their sides are not settled, nor
+        where one is not seen clearly, nor in every `whole_look_period`-th frame: what else is there is seen then.
+
+        spare: no other window is looked at whole in this frame; else what is due waits for the next one.
+        """
+        period = self._config.tracking.whole_look_period
+        due = period == 1 or (spare and max(track.alone for track in tracks) + 1 >= period)
+        settled = all(track.side_evidence >= SETTLED and track.hand.score >= SURE for track in tracks)
+        if self._estimator.followed is None or frame.depth is None or due or not settled:
+            return False
+        found = []
+        for track, joints in zip(tracks, places, strict=True):
+            if not (joints[:, 2] > 0).all():
+                return False
+            expected = _expected(track, joints, frame.stamp_ns)
+            hand = self._estimator.follow(frame, track.hand, joints, timer, expected)
+            if hand is None:
+                return False
+            found.append(hand)
+        with timer.stage("track"):
+            for track, hand in zip(tracks, found, strict=True):
+                track.alone += 1
+                self._take(track, hand, frame, dropped)
+        return True
 
     def _tell_apart(self, dropped: Counter[str]) -> None:
         """One person has one hand of each side: of two on one side the one with fewer votes for it is the other."""
@@ -132,13 +177,13 @@ class SceneHands:
             return
         weaker.hand, weaker.smoother = replace(weaker.hand, side=other), None
 
-    def _missing(self, followed: int) -> list[FloatArray]:
-        """Places (21, 3) of hands that were missed lately, as many as may still be followed."""
+    def _missing(self, followed: int) -> list[_Missed]:
+        """Hands that were missed lately, as many as may still be followed."""
         for missed in self._missed:
             missed.frames -= 1
         self._missed = [missed for missed in self._missed if missed.frames >= -WARNED]
         room = self._config.max_hands - followed if followed else 0
-        waited = [missed.joints for missed in self._missed if missed.frames >= 0]
+        waited = [missed for missed in self._missed if missed.frames >= 0]
         return waited[-room:] if room else []
 
     def _predicted(self, frame: Frame, dropped: Counter[str]) -> tuple[list[Track], list[FloatArray]]:
@@ -170,18 +215,23 @@ class SceneHands:
         found, free = _matched(tracks, look.hands)
         found = _steady(tracks, found)
         for track, hand in zip(tracks, found, strict=True):
-            try:
-                if hand is None:
-                    raise DroppedHand("low_score")
-                # A hand whose distance was a guess may turn out to be elsewhere along its ray.
-                unsure = max(float(hand.joint_std.mean()), float(track.hand.joint_std.mean()))
-                self._tracker.update(track, hand, frame.stamp_ns, SLACK * unsure)
-            except DroppedHand as drop:
-                self._lose(track, drop, dropped)
+            track.alone = 0
+            self._take(track, hand, frame, dropped)
         for hand in free:
             inside = window.share_inside(hand_pixels(hand.joints, frame.intrinsics))
             if inside >= INSIDE and hand.score >= self._config.tracking.min_score:
                 self._add(hand, None, frame, dropped)
+
+    def _take(self, track: Track, hand: NetworkHand | None, frame: Frame, dropped: Counter[str]) -> None:
+        """The new result of a followed hand, if there is one."""
+        try:
+            if hand is None:
+                raise DroppedHand("low_score")
+            # A hand whose distance was a guess may turn out to be elsewhere along its ray.
+            unsure = max(float(hand.joint_std.mean()), float(track.hand.joint_std.mean()))
+            self._tracker.update(track, hand, frame.stamp_ns, SLACK * unsure)
+        except DroppedHand as drop:
+            self._lose(track, drop, dropped)
 
     def _search(self, frame: Frame, timer: StageTimer, dropped: Counter[str]) -> list[SceneLook]:
         tracks = self._tracker.tracks
@@ -196,7 +246,7 @@ class SceneHands:
         for window, score in self._places(found, frame):
             if len(self._tracker.tracks) >= self._config.max_hands:
                 break
-            look = self._examine(frame, window, timer, dropped)
+            look = self._examine(frame, window, score, timer, dropped)
             if look is not None:
                 looks.append(look)
                 with timer.stage("track"):
@@ -215,15 +265,25 @@ class SceneHands:
         own = [(window, [before[k].score for k in members if k < len(before)]) for window, members in windows]
         return [(window, max(scores)) for window, scores in own if scores]
 
-    def _examine(self, frame: Frame, window: Window, timer: StageTimer, dropped: Counter[str]) -> SceneLook | None:
-        """Look at a place the finder named, and again with the hands that are there in the middle."""
+    def _examine(
+        self, frame: Frame, window: Window, found: float, timer: StageTimer, dropped: Counter[str]
+    ) -> SceneLook | None:
+        """Look at a place the finder named, and again with the hands that are there in the middle, if it is likely that
+        they are some."""
         first = self._estimator.look(frame, window, timer, dropped)
         if not first.hands:
             dropped["low_score"] += 1
             return None
+        likely = HOPELESS * self._config.tracking.min_trust
+        if frame.depth is not None and all(self._believed(found, hand) < likely for hand in first.hands):
+            return first
         pixels = np.concatenate([hand_pixels(hand.joints, frame.intrinsics) for hand in first.hands])
         better = group([pixels], self._estimator.network.margin)[0][0]
         return self._estimator.look(frame, better, timer, dropped)
+
+    def _believed(self, found: float | None, hand: NetworkHand) -> float:
+        """Probability that this is a hand; `found`: see `_add`."""
+        return self._trust(found, hand, log_odds(hand.side_score))
 
     def _add(self, hand: NetworkHand, found: float | None, frame: Frame, dropped: Counter[str]) -> None:
         """Follow a new hand, unless it is followed already, not wanted, or hardly one.
@@ -238,9 +298,9 @@ class SceneHands:
                 raise DroppedHand("side_not_wanted")
             # Without depth every hand is unsure.
             measured = frame.depth is not None
-            if measured and self._trust(found, hand, log_odds(hand.side_score)) < self._config.tracking.min_trust:
+            if measured and self._believed(found, hand) < self._config.tracking.min_trust:
                 if not any(missed.near(hand.joints) for missed in self._missed):
-                    self._missed.append(_Missed(hand.joints))
+                    self._missed.append(_Missed(hand.joints, doubted=True))
                 raise DroppedHand("doubtful")
             self._tracker.add(hand, frame.stamp_ns, side_evidence=1.0)
         except DroppedHand as drop:

@@ -38,6 +38,7 @@ class Track:
         velocity: (3,) metres per second of the centre.
         age: frames since its detection.
         side_evidence: gathered for the side: log-odds, or votes where a network sees both hands at once.
+        alone: frames since a whole network of two hands looked at it.
         smoother: the hand's own filter, if smoothing is on.
         fitter: what is known of the hand's shape, if meshes are asked for.
         shape: the same, if it is laid onto the depth image.
@@ -50,6 +51,7 @@ class Track:
     velocity: FloatArray = field(default_factory=lambda: np.zeros(3, dtype=np.float32))
     age: int = 0
     side_evidence: float = 0.0
+    alone: int = 0
     smoother: OneEuroFilter | None = None
     fitter: HandFitter | None = None
     shape: HandShape | None = None

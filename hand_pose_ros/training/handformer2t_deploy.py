@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from hand_pose_ros import __version__
+from hand_pose_ros.engines.zoo import sha256
 from hand_pose_ros.evaluation.scene_shards import Array, Infer
 from hand_pose_ros.networks.handformer2t import Handformer2T
 from hand_pose_ros.networks.handformer2t.export import (
@@ -17,9 +18,15 @@ from hand_pose_ros.networks.handformer2t.export import (
     export_onnx,
     output_names,
 )
+from hand_pose_ros.networks.handformer2t.followed import export_followed
+from hand_pose_ros.networks.onnx_borrowed import borrow_weights
 from hand_pose_ros.networks.onnx_file import batched_path
 from hand_pose_ros.networks.onnx_half import store_weights_half
+from hand_pose_ros.pipeline.followed_looks import VERSION, followed_path
 from hand_pose_ros.training.deploy import write_card
+from hand_pose_ros.training.errors import TrainingError
+from hand_pose_ros.training.handformer2t_weights import of_file
+from hand_pose_ros.training.weights_of_file import GraphFile
 
 
 def infer_of(network: Handformer2T) -> tuple[Infer, int, tuple[str, ...]]:
@@ -54,3 +61,23 @@ def export_handformer2t(
     config = network.config
     built = {"network": f"handformer2t {config.size}, token size {config.channels}, {config.stages} stages"}
     write_card(path, {**built, "crop": f"{config.picture} px", **about})
+
+
+def export_followed_looks(model: Path) -> Path:
+    """Write the looks of a model's file at one hand beside it (`networks.handformer2t.followed`), with a card; the
+    weights are read from the model's file, which must hold them.
+
+    Raises:
+        TrainingError: the file is of another network, or of one without both looks.
+    """
+    path, file = followed_path(model), of_file(model)
+    try:
+        factor = float(GraphFile(model).stated("std_factor"))
+        about = {"version": __version__, "followed_version": str(VERSION), "made_for": sha256(model)}
+        export_followed(file.network, path, about, factor)
+        borrow_weights(path, model)
+    except ValueError as error:
+        raise TrainingError(f"{model}: {error}") from error
+    what = f"the looks of {model.name} at one hand that is followed; reads its weights from that file"
+    write_card(path, {"what": what, "command": f"hand_pose export handformer2t_followed --checkpoint {model.name}"})
+    return path

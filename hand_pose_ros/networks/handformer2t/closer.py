@@ -255,15 +255,31 @@ class CloserLook(nn.Module):
             poses (B, 2 hands, 2 sides, 21, 3) of the crop as of a right and as of a left hand, their scales (B, 2, 2,
             21), and the logits (B, 2) that each is a right hand.
         """
-        batch = image.shape[0]
+        batch, count = image.shape[0], 2 * HANDS
         # Not expanded: the shapes of a graph with that are not known beforehand.
-        both = torch.stack((poses, poses), dim=2).reshape(batch, 2 * HANDS, NUM_JOINTS, 3)
-        windows = windows_of(both, poses.new_tensor((1.0, -1.0) * HANDS)[None])
-        seen = look_through(image, windows, both[..., :2], self.size)
-        found = self.look(seen.reshape(batch * 2 * HANDS, -1, self.size, self.size))
-        pose = found.pose.reshape(batch, 2 * HANDS, NUM_JOINTS, 3)
-        pose = torch.cat((windows.to_crop(pose[..., :2]), pose[..., 2:]), dim=-1)
-        scale = found.scale.reshape(batch, 2 * HANDS, NUM_JOINTS) * windows.side[..., None]
-        side = found.side.reshape(batch, HANDS, 2)
+        both = torch.stack((poses, poses), dim=2).reshape(batch, count, NUM_JOINTS, 3)
+        pose, scale, seen = self.at(image, both, poses.new_tensor((1.0, -1.0) * HANDS)[None], count)
+        side = seen.reshape(batch, HANDS, 2)
         shape = (batch, HANDS, 2, NUM_JOINTS)
         return pose.reshape(*shape, 3), scale.reshape(shape), side[..., 0] - side[..., 1]
+
+    def at(self, image: Tensor, poses: Tensor, mirrored: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Each hand looked at once.
+
+        Args:
+            image: (B, C, S, S) as in `forward`.
+            poses: (B, count, 21, 3) so far.
+            mirrored: (B, count) or (1, count): -1 where a hand is looked at as a left one, else 1.
+            count: of hands.
+
+        Returns:
+            poses (B, count, 21, 3) of the crop, their scales (B, count, 21), and the logits (B * count,) that each is
+            a right hand, as it is shown.
+        """
+        batch = image.shape[0]
+        windows = windows_of(poses, mirrored)
+        seen = look_through(image, windows, poses[..., :2], self.size)
+        found = self.look(seen.reshape(batch * count, -1, self.size, self.size))
+        pose = found.pose.reshape(batch, count, NUM_JOINTS, 3)
+        pose = torch.cat((windows.to_crop(pose[..., :2]), pose[..., 2:]), dim=-1)
+        return pose, found.scale.reshape(batch, count, NUM_JOINTS) * windows.side[..., None], found.side

@@ -12,7 +12,7 @@ from hand_pose_ros.networks.handformer2t.config import DEPTH_RANGE
 from hand_pose_ros.networks.handformer2t.output import Handformer2TOutput
 
 # Of a Laplace density of scale 1.
-_LAPLACE_STD: Final = math.sqrt(2)
+LAPLACE_STD: Final = math.sqrt(2)
 # A hand is there from this probability on.
 _THERE: Final = 0.5
 
@@ -47,7 +47,7 @@ def decode(output: Handformer2TOutput, crop: int, std_factor: float | Tensor = 1
             what the flow added in training; a factor measured on validation data repairs that.
     """
     pose, scale, presence, relative = by_side(output)
-    std = std_factor * _LAPLACE_STD * scale
+    std = std_factor * LAPLACE_STD * scale
     return Decoded(
         uv=(pose[..., :2] + 0.5) * crop - 0.5,
         depth=DEPTH_RANGE * pose[..., 2],

@@ -113,7 +113,8 @@ def cube_depths(image: Tensor, cubes: DepthWindows, size: int = CROP_SIZE) -> Te
 class HandsByDepth(NamedTuple):
     """Both hands of B crops, each as of a right and as of a left one: poses (B, 2 hands, 2 sides, 21, 3) of the crop,
     their scales (B, 2, 2, 21), wrists (B, 2, 2) behind the relief's zero over 0.4 m; logits (B, 2) that each is a right
-    hand; and of which hands (B, 2) all this means something."""
+    hand; and of which hands (B, 2) all this means something. Of hands looked at once (`DepthLook.at`): without the axis
+    of sides."""
 
     poses: Tensor
     scales: Tensor
@@ -122,11 +123,12 @@ class HandsByDepth(NamedTuple):
     known: Tensor
 
     def blended(self, poses: Tensor, scales: Tensor) -> tuple[Tensor, Tensor]:
-        """Poses (B, 2, 2, 21, 3) known before, and their scales (B, 2, 2, 21), with these: of each joint the mean, by
-        inverse variance. Where something hides a hand from this look, its cube lies wrong; the other corrects that."""
+        """Poses known before, and their scales, shaped as these, with these: of each joint the mean, by inverse
+        variance. Where something hides a hand from this look, its cube lies wrong; the other corrects that."""
         before = (OTHERWISE * scales).square()
         own = self.scales.square()
-        share = torch.where(self.known[..., None, None], before / (before + own), torch.zeros_like(own))
+        known = self.known[..., None, None] if own.ndim == 4 else self.known[..., None]
+        share = torch.where(known, before / (before + own), torch.zeros_like(own))
         pose = poses + share[..., None] * (self.poses - poses)
         return pose, torch.where(share > 0, (share * own).sqrt(), scales)
 
@@ -169,20 +171,43 @@ class DepthLook(nn.Module):
             poses: (B, 2 hands, 2 sides, 21, 3) so far, as of a right and as of a left hand.
             scales: (B, 2, 2, 21) of these.
         """
-        batch, hands = image.shape[0], HANDS
-        both = poses.reshape(batch, 2 * hands, NUM_JOINTS, 3)
-        sure = scales.reshape(batch, 2 * hands, NUM_JOINTS)
-        cubes = depth_windows(image, view, both, poses.new_tensor(_SIDES * hands)[None], sure)
-        found = self.look(cube_depths(image, cubes))
-        joints = found.joints.reshape(batch, 2 * hands, NUM_JOINTS, 3)
-        spread = found.spread.reshape(batch, 2 * hands, NUM_JOINTS) * cubes.windows.side[..., None]
-        filled = (found.depth < BACKGROUND).to(joints.dtype).sum(dim=(1, 2, 3)).reshape(batch, hands, 2)
-        side = found.side.reshape(batch, hands, 2)
-        shape = (batch, hands, 2, NUM_JOINTS)
+        batch, count = image.shape[0], 2 * HANDS
+        both = poses.reshape(batch, count, NUM_JOINTS, 3)
+        sure = scales.reshape(batch, count, NUM_JOINTS)
+        seen = self.at(image, view, both, sure, poses.new_tensor(_SIDES * HANDS)[None], count)
+        side = seen.sides.reshape(batch, HANDS, 2)
+        shape = (batch, HANDS, 2, NUM_JOINTS)
         return HandsByDepth(
-            poses=cubes.pose_of(joints).reshape(*shape, 3),
-            scales=spread.reshape(shape),
-            wrists=(cubes.middle + CUBE / 2 * joints[:, :, WRIST, 2]).reshape(batch, hands, 2) / DEPTH_RANGE,
+            poses=seen.poses.reshape(*shape, 3),
+            scales=seen.scales.reshape(shape),
+            wrists=seen.wrists.reshape(batch, HANDS, 2),
             sides=side[..., 0] - side[..., 1],
-            known=cubes.known.reshape(batch, hands, 2).all(dim=2) & (filled >= _FEWEST).all(dim=2),
+            known=seen.known.reshape(batch, HANDS, 2).all(dim=2),
+        )
+
+    def at(
+        self, image: Tensor, view: Tensor, poses: Tensor, scales: Tensor, mirrored: Tensor, count: int
+    ) -> HandsByDepth:
+        """Each hand looked at once.
+
+        Args:
+            image, view: as in `forward`.
+            poses: (B, count, 21, 3) so far. scales: (B, count, 21) of these.
+            mirrored: (B, count) or (1, count): -1 where a hand is looked at as a left one, else 1.
+            count: of hands.
+
+        Returns:
+            Without the axis of sides; `sides` (B, count): logits that each is a right hand, as it is shown.
+        """
+        batch = image.shape[0]
+        cubes = depth_windows(image, view, poses, mirrored, scales)
+        found = self.look(cube_depths(image, cubes))
+        joints = found.joints.reshape(batch, count, NUM_JOINTS, 3)
+        filled = (found.depth < BACKGROUND).to(joints.dtype).sum(dim=(1, 2, 3)).reshape(batch, count)
+        return HandsByDepth(
+            poses=cubes.pose_of(joints),
+            scales=found.spread.reshape(batch, count, NUM_JOINTS) * cubes.windows.side[..., None],
+            wrists=(cubes.middle + CUBE / 2 * joints[:, :, WRIST, 2]) / DEPTH_RANGE,
+            sides=found.side.reshape(batch, count),
+            known=cubes.known & (filled >= _FEWEST),
         )
