@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+import cv2
 import numpy as np
 
 from benchmarks.depth_fit import MIDDLE, NEAR, Recording
@@ -115,6 +116,7 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", default=models)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
+    cv2.setNumThreads(1)
     made = recordings(options.frames, options.seeds)
     rows: list[tuple[object, ...]] = []
     for model in options.models:

@@ -67,8 +67,9 @@ class TrackingConfig:
     )
     whole_look_period: int = option(
         8,
-        "The whole network of two hands looks at one frame in so many; in the others hands whose side is settled are "
-        "followed by its looks alone (models with a .followed.onnx beside them, frames with depth). 1: at every frame.",
+        "The whole network of two hands looks at each window one frame in so many; in the others hands whose side is "
+        "settled are followed by its looks alone (with depth, a .followed.onnx beside the model, and the engine "
+        "onnxruntime). 1: at every frame.",
         minimum=1,
         maximum=1000,
         dynamic=True,

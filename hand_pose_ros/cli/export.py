@@ -193,6 +193,8 @@ def _handformer2t(args: argparse.Namespace) -> int:
     deploy.export_handformer2t(network, args.out, about, factor, args.batch, args.half_weights, color)
     print(facts("Validation", figures).text() + "\n")
     print(f"{args.out}: {args.out.stat().st_size / 1e6:.1f} MB; card: {args.out.with_suffix('.md')}")
+    if network.config.closer and network.config.depth_look and args.precision == "fp32":
+        print(export_followed.hint(args.out))
     return 0
 
 

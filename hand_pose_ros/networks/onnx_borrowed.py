@@ -32,7 +32,7 @@ def borrow_weights(path: Path, source: Path) -> Path:
 
     Raises:
         ImportError: the `onnx` package is missing.
-        ValueError: the files lie in different folders, or the source holds none of the weights.
+        ValueError: the files lie in different folders, the source holds none of the weights, or is a link.
     """
     import onnx
 
@@ -61,11 +61,13 @@ def borrow_weights(path: Path, source: Path) -> Path:
     del model.graph.initializer[:], model.graph.value_info[:], model.graph.node[:]
     model.graph.initializer.extend(kept)
     model.graph.node.extend(nodes)
+    # Unique names for nodes too: ONNX Runtime 1.18 to 1.21 refuse graphs without.
     name_shortly(model.graph)
-    for node in model.graph.node:
-        node.name = ""
     path.write_bytes(model.SerializeToString())
-    onnx.checker.check_model(str(path))
+    try:
+        onnx.checker.check_model(str(path))
+    except onnx.checker.ValidationError as error:
+        raise ValueError(f"{path}: its weights cannot be read out of {source}: {error}") from error
     return path
 
 

@@ -6,14 +6,16 @@ takes a quarter of the time.
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 
 from hand_pose_ros.engines.base import Engine, EngineError, TensorSpec, require_contract, warm_up
+from hand_pose_ros.engines.onnx_header import read_header
 from hand_pose_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
-from hand_pose_ros.engines.zoo import FOLLOWED, require_made_for, verify
+from hand_pose_ros.engines.zoo import FOLLOWED, require_made_for, sha256, verify
 from hand_pose_ros.geometry.scene_crop import SceneCutter, window_around
 from hand_pose_ros.pipeline.scene_network import SeenHand, crop_size, scene_inputs, stated, taken_by
 from hand_pose_ros.pipeline.scene_windows import hand_pixels
@@ -24,6 +26,8 @@ from hand_pose_ros.types import FloatArray, Frame
 VERSION: Final = 1
 # The crop's side over the box about the joints, where the file does not state it.
 CROP_MARGIN: Final = 1.8
+
+logger = logging.getLogger(__name__)
 
 _FLOAT: Final = np.dtype(np.float32)
 _EXPECTED: Final = (
@@ -115,23 +119,41 @@ def followed_path(model: Path) -> Path:
     return model.with_name(f"{model.stem}{FOLLOWED}.onnx")
 
 
+def made_for(model: Path) -> dict[str, str]:
+    """What the looks' metadata say of the model whose weights they read."""
+    return {"made_for": sha256(model), "weights_in": model.name}
+
+
 def open_followed(model: Path, engine: Engine) -> FollowedLooks | None:
     """The looks beside a model's file; None where there are none, and where another engine than ONNX Runtime runs the
     model: the whole network then runs on every frame.
 
     Raises:
-        EngineError: a file that cannot be read, does not match its card, or belongs to another model.
+        EngineError: a file that cannot be read, does not match its card, or belongs to another model; or one of both is
+            a link to another folder or name, since the looks read the weights out of the model's file beside them.
     """
     path = followed_path(model)
-    if not isinstance(engine, OnnxRuntimeEngine) or not path.is_file():
+    if not isinstance(engine, OnnxRuntimeEngine):
+        logger.info("%s: the whole network looks at every frame; following by looks needs onnxruntime", model.name)
+        return None
+    if not path.is_file():
+        logger.info("%s: the whole network looks at every frame; there is no %s", model.name, path.name)
         return None
     verify(path)
-    looks = OnnxRuntimeEngine(path, engine.threads, engine.provider)
     remedy = f"write it anew with `hand_pose export handformer2t_followed`, or remove {path.name}"
+    # Before a session reads weights by places that this file names.
+    stated = read_header(path.read_bytes(), str(path)).metadata
     try:
-        version = int(looks.metadata.get("followed_version", "0"))
+        version = int(stated.get("followed_version", "0"))
     except ValueError as error:
         raise EngineError(f"{path}: expected a number as followed_version; {remedy}") from error
-    require_made_for(model, path, (VERSION, version), looks.metadata.get("made_for", ""), remedy)
+    require_made_for(model, path, (VERSION, version), stated.get("made_for", ""), remedy)
+    real, source = path.resolve(), model.resolve()
+    if source.parent != real.parent or source.name != stated.get("weights_in"):
+        raise EngineError(
+            f"{path}: expected {stated.get('weights_in')} in its folder, whose weights it reads, got {source}; put "
+            f"both files into one folder, under their own names, or {remedy}"
+        )
+    looks = OnnxRuntimeEngine(real, engine.threads, engine.provider)
     warm_up(looks)
     return FollowedLooks(looks)

@@ -165,6 +165,9 @@ class Pipeline:
             description[f"{role}_engine"] = engine.description
             facts = {key: value for key, value in engine.metadata.items() if not key.startswith(_CONTRACT_KEYS)}
             description.update({f"{role}.{key}": value for key, value in facts.items()})
+        if isinstance(self._estimator, SceneEstimator):
+            alone = self._estimator.followed is not None
+            description["followed"] = "by looks alone, with depth" if alone else "by the whole network"
         if isinstance(self._following, SingleHands):
             description["sides"] = "learnt" if isinstance(self._judge, SideJudge) else "by the deviations alone"
             description["trust"] = "learnt" if isinstance(self._trust, HandTrust) else "by the score alone"

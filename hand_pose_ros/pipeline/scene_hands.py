@@ -38,7 +38,8 @@ SWERVE: Final = 0.5
 INSIDE: Final = 0.7
 # Of the trust that is asked for: with less than this part of it at the first look a place is not looked at again.
 HOPELESS: Final = 0.2
-# Frames for which the window of a followed hand still holds the place of another that was lost or doubted there.
+# Frames for which the window of a followed hand still holds the place of another that was lost there (and is looked at
+# whole), or doubted.
 PATIENCE: Final = 5
 # Votes for a hand's side, and the score, from which on it may be followed by its looks alone.
 SETTLED: Final = 4.0
@@ -143,10 +144,11 @@ class SceneHands:
         """Whether the hands of a window were seen by their looks alone: not while their sides are not settled, nor
         where one is not seen clearly, nor in every `whole_look_period`-th frame: what else is there is seen then.
 
-        spare: no other window is looked at whole in this frame; else what is due waits for the next one.
+        spare: no other window is looked at whole in this frame; else what is due waits a while.
         """
         period = self._config.tracking.whole_look_period
-        due = period == 1 or (spare and max(track.alone for track in tracks) + 1 >= period)
+        age = max(track.alone for track in tracks) + 1
+        due = age >= period and (spare or age >= 2 * period or period == 1)
         settled = all(track.side_evidence >= SETTLED and track.hand.score >= SURE for track in tracks)
         if self._estimator.followed is None or frame.depth is None or due or not settled:
             return False

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 
 from hand_pose_ros import __version__
-from hand_pose_ros.engines.zoo import sha256
 from hand_pose_ros.evaluation.scene_shards import Array, Infer
 from hand_pose_ros.networks.handformer2t import Handformer2T
 from hand_pose_ros.networks.handformer2t.export import (
@@ -22,7 +21,7 @@ from hand_pose_ros.networks.handformer2t.followed import export_followed
 from hand_pose_ros.networks.onnx_borrowed import borrow_weights
 from hand_pose_ros.networks.onnx_file import batched_path
 from hand_pose_ros.networks.onnx_half import store_weights_half
-from hand_pose_ros.pipeline.followed_looks import VERSION, followed_path
+from hand_pose_ros.pipeline.followed_looks import VERSION, followed_path, made_for
 from hand_pose_ros.training.deploy import write_card
 from hand_pose_ros.training.errors import TrainingError
 from hand_pose_ros.training.handformer2t_weights import of_file
@@ -71,13 +70,17 @@ def export_followed_looks(model: Path) -> Path:
         TrainingError: the file is of another network, or of one without both looks.
     """
     path, file = followed_path(model), of_file(model)
+    beside = path.with_name(f".{path.name}")
     try:
         factor = float(GraphFile(model).stated("std_factor"))
-        about = {"version": __version__, "followed_version": str(VERSION), "made_for": sha256(model)}
-        export_followed(file.network, path, about, factor)
-        borrow_weights(path, model)
+        about = {"version": __version__, "followed_version": str(VERSION), **made_for(model)}
+        # What is there already is replaced once all is well.
+        export_followed(file.network, beside, about, factor)
+        borrow_weights(beside, model).replace(path)
     except ValueError as error:
         raise TrainingError(f"{model}: {error}") from error
+    finally:
+        beside.unlink(missing_ok=True)
     what = f"the looks of {model.name} at one hand that is followed; reads its weights from that file"
     write_card(path, {"what": what, "command": f"hand_pose export handformer2t_followed --checkpoint {model.name}"})
     return path

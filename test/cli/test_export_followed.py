@@ -40,7 +40,11 @@ def test_the_shipped_looks_can_be_written_again(tmp_path: Path) -> None:
         (["--checkpoint", "missing.onnx", "--out", "missing.followed.onnx"], "no such file"),
         (["--checkpoint", "last.ckpt", "--out", "x.followed.onnx"], "expected a model file"),
         (["--checkpoint", "model.onnx", "--out", "x.onnx"], "expected model.followed.onnx"),
-        (["--checkpoint", "model.onnx", "--out", "model.followed.onnx", "--precision", "fp16"], "leave both out"),
+        (
+            ["--checkpoint", "model.onnx", "--out", "model.followed.onnx", "--precision", "fp16"],
+            "leave out --precision",
+        ),
+        (["--checkpoint", "model.onnx", "--out", "model.followed.onnx", "--command", "x"], "leave out --command"),
         (["--checkpoint", "model.onnx", "--out", "model.followed.onnx"], "model.onnx"),
     ],
 )
@@ -52,4 +56,15 @@ def test_what_is_refused(
     shutil.copy(find_model("hand_finder"), tmp_path / "model.onnx")
     assert main(["export", RECIPE, *arguments]) == 2
     assert says in capsys.readouterr().err
-    assert not (tmp_path / "model.followed.onnx").exists()
+    assert not (tmp_path / "model.followed.onnx").exists() and not list(tmp_path.glob(".*"))
+
+
+def test_an_export_that_fails_leaves_what_was_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    linked = tmp_path / "linked"
+    linked.mkdir()
+    model = linked / "handformer2t_lite.onnx"
+    model.symlink_to(find_model("handformer2t_lite"))
+    followed_path(model).write_bytes(b"before")
+    assert main(["export", RECIPE, "--checkpoint", str(model), "--out", str(followed_path(model))]) == 2
+    assert "cannot be read out of" in capsys.readouterr().err
+    assert followed_path(model).read_bytes() == b"before" and len(list(linked.iterdir())) == 2

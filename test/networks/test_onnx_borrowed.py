@@ -50,6 +50,8 @@ def test_the_same_answers_from_a_small_file(half: bool, tmp_path: Path) -> None:
     (weight,) = [tensor for tensor in model.graph.initializer if list(tensor.dims) == [8, 3, 3, 3]]
     assert not weight.raw_data and weight.external_data[0].value == source.name
     assert {item.key: item.value for item in model.metadata_props}["name"] == "part"
+    names = [node.name for node in model.graph.node]
+    assert all(names) and len(set(names)) == len(names)
 
 
 def test_what_it_reads_is_the_other_files(tmp_path: Path) -> None:

@@ -176,6 +176,18 @@ def test_hands_in_windows_of_their_own_are_looked_at_whole_in_turns() -> None:
     assert all(whole + alone == 2 for _, whole, alone in frames)
 
 
+def test_a_window_that_is_due_does_not_wait_for_ever() -> None:
+    """Another window is looked at whole in every frame."""
+    stage = Stage((Side.RIGHT, RIGHT), (Side.LEFT, FAR_LEFT), period=4)
+    for _ in range(YOUNG):
+        stage.frame()
+    runs = []
+    for _ in range(20):
+        stage.pipeline._tracker.tracks[0].side_evidence = 1.0
+        runs.append(stage.frame()[1])
+    assert set(runs) == {1, 2} and runs.count(2) >= 2
+
+
 def test_a_hand_that_is_not_settled_is_looked_at_whole_and_the_other_by_its_looks_alone() -> None:
     stage = Stage((Side.RIGHT, RIGHT), (Side.LEFT, FAR_LEFT)).settle()
     stage.pipeline._tracker.tracks[0].side_evidence = 1.0
@@ -228,12 +240,43 @@ def test_a_model_without_looks_and_another_engine_have_none(tmp_path: Path) -> N
         ({"made_for": "0" * 64}, "weights learnt on handformer2t_lite.onnx as it is"),
         ({"followed_version": "9"}, "version 1, got 9"),
         ({"followed_version": "new"}, "expected a number"),
+        ({"weights_in": "other.onnx"}, "expected other.onnx in its folder"),
     ],
 )
 def test_looks_of_another_model_or_version_are_refused(metadata: dict[str, str], says: str, tmp_path: Path) -> None:
     model = shipped(tmp_path)
     changed(followed_path(model), **metadata)
     with pytest.raises(EngineError, match=says):
+        open_followed(model, OnnxRuntimeEngine(model, 1))
+
+
+def test_looks_of_a_model_of_another_name_or_folder_are_refused(tmp_path: Path) -> None:
+    model = shipped(tmp_path)
+    named = model.rename(tmp_path / "mine.onnx")
+    followed_path(model).rename(followed_path(named))
+    with pytest.raises(EngineError, match="under their own names"):
+        open_followed(named, OnnxRuntimeEngine(named, 1))
+    (tmp_path / "linked").mkdir()
+    linked = tmp_path / "linked" / model.name
+    linked.symlink_to(named)
+    shutil.copy(followed_path(named), followed_path(linked))
+    with pytest.raises(EngineError, match="into one folder"):
+        open_followed(linked, OnnxRuntimeEngine(linked, 1))
+
+
+def test_both_files_may_be_links(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    model = shipped(tmp_path / "real")
+    for path in (model, followed_path(model)):
+        (tmp_path / path.name).symlink_to(path)
+    linked = tmp_path / model.name
+    assert open_followed(linked, OnnxRuntimeEngine(linked, 1)) is not None
+
+
+def test_looks_that_are_no_model_are_refused(tmp_path: Path) -> None:
+    model = shipped(tmp_path)
+    followed_path(model).write_bytes(b"nothing")
+    with pytest.raises(EngineError, match="no ONNX file"):
         open_followed(model, OnnxRuntimeEngine(model, 1))
 
 

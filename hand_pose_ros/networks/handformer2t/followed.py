@@ -21,7 +21,8 @@ from hand_pose_ros.networks.onnx_file import write_graph
 from hand_pose_ros.skeleton import NUM_JOINTS
 
 MODEL: Final = "handformer2t_followed"
-# Of the crop's side over the longer side of the box about the joints: the closer look's window is all in it.
+# Of the crop's side over the longer side of the box about the joints: most of the closer look's window, which is turned
+# with the hand, is in it (89 % of it on average).
 CROP_MARGIN: Final = 1.8
 _MEANING: Final[Mapping[str, str]] = {
     "uv": "(1,21,2) float32 pixels of the crop, whole numbers at the middles of pixels",
