@@ -9,11 +9,11 @@ follows the hand would tremble by.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -31,6 +31,7 @@ from hand_pose_ros.types import DoubleArray, Frame, Scene
 NEAR: Final = 0.10
 MIDDLE: Final = MCPS[2]
 Recording = Sequence[tuple[Frame, Scene]]
+_USUAL: Final[Mapping[str, Any]] = {}
 
 
 @dataclass
@@ -82,9 +83,9 @@ class Outcome:
         )
 
 
-def recordings(first: int, seeds: int, frames: int) -> list[Recording]:
-    """As `hand_pose synth bag --frames FRAMES --seed FIRST` and so on."""
-    config = replace(SequenceConfig(), {"frames": frames})
+def recordings(first: int, seeds: int, frames: int, shown: Mapping[str, Any] = _USUAL) -> list[Recording]:
+    """As `hand_pose synth bag --frames FRAMES --seed FIRST` and so on, with `shown` of `SequenceConfig`."""
+    config = replace(SequenceConfig(), {"frames": frames, **shown})
     with closing(Renderer()) as renderer:
         return [list(generate_sequence(first + k, config, renderer)) for k in range(seeds)]
 

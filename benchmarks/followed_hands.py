@@ -13,7 +13,6 @@ import argparse
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -21,11 +20,8 @@ from typing import Any, Final
 import cv2
 import numpy as np
 
-from benchmarks.depth_fit import MIDDLE, NEAR, Recording
+from benchmarks.depth_fit import MIDDLE, NEAR, Recording, recordings
 from hand_pose_ros.config import PipelineConfig
-from hand_pose_ros.datasets.synthetic.renderer import Renderer
-from hand_pose_ros.datasets.synthetic.sequence import generate_sequence
-from hand_pose_ros.datasets.synthetic.spec import SequenceConfig
 from hand_pose_ros.evaluation.metrics import mean_error, pose_errors
 from hand_pose_ros.evaluation.report import Report, Table
 from hand_pose_ros.options import replace
@@ -93,20 +89,6 @@ class Outcome:
         )
 
 
-def recordings(frames: int, seeds: int) -> list[Recording]:
-    """Of every kind so many."""
-    with closing(Renderer()) as renderer:
-        return [
-            list(
-                generate_sequence(
-                    FIRST_SEED + 10 * k + s, replace(SequenceConfig(), {"frames": frames, **kind}), renderer
-                )
-            )
-            for k, kind in enumerate(KINDS)
-            for s in range(seeds)
-        ]
-
-
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -117,7 +99,12 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     cv2.setNumThreads(1)
-    made = recordings(options.frames, options.seeds)
+    starts = range(FIRST_SEED, FIRST_SEED + 10 * len(KINDS), 10)
+    made = [
+        recording
+        for first, kind in zip(starts, KINDS, strict=True)
+        for recording in recordings(first, options.seeds, options.frames, kind)
+    ]
     outcomes: dict[tuple[str, str], tuple[PipelineConfig, Outcome]] = {}
     for model in options.models:
         config = replace(PipelineConfig(), {"model": model, "threads": 1})

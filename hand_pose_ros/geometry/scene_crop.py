@@ -19,6 +19,8 @@ from hand_pose_ros.types import ByteArray, DoubleArray, FloatArray
 
 # Keypoint Transformer's loaders widen the box of what is to be seen by this factor.
 WINDOW_MARGIN: Final = 1.25
+# The crop of one hand that is followed: most of the closer look's window, which is turned with the hand, is in it.
+FOLLOWED_MARGIN: Final = 1.8
 # A smaller window shows nothing that a network could use.
 MIN_SIDE: Final = 8.0
 

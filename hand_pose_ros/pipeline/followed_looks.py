@@ -16,7 +16,7 @@ from hand_pose_ros.engines.base import Engine, EngineError, TensorSpec, require_
 from hand_pose_ros.engines.onnx_header import read_header
 from hand_pose_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
 from hand_pose_ros.engines.zoo import FOLLOWED, require_made_for, sha256, verify
-from hand_pose_ros.geometry.scene_crop import SceneCutter, window_around
+from hand_pose_ros.geometry.scene_crop import FOLLOWED_MARGIN, SceneCutter, window_around
 from hand_pose_ros.pipeline.scene_network import SeenHand, crop_size, scene_inputs, stated, taken_by
 from hand_pose_ros.pipeline.scene_windows import hand_pixels
 from hand_pose_ros.pipeline.timing import StageTimer
@@ -24,8 +24,6 @@ from hand_pose_ros.skeleton import NUM_JOINTS, WRIST, Side
 from hand_pose_ros.types import FloatArray, Frame
 
 VERSION: Final = 1
-# The crop's side over the box about the joints, where the file does not state it.
-CROP_MARGIN: Final = 1.8
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +75,7 @@ class FollowedLooks:
         size = crop_size(engine)
         require_contract(engine, "looks at followed hands", (*scene_inputs(engine, size), *_EXPECTED), _OUTPUTS)
         self._size = size
-        self._margin = stated(engine, "crop_margin", CROP_MARGIN)
+        self._margin = stated(engine, "crop_margin", FOLLOWED_MARGIN)
         self._cutter = SceneCutter(size, taken_by(engine))
         self._uv = np.zeros((1, NUM_JOINTS, 2), dtype=np.float32)
         self._depth = np.zeros((1, NUM_JOINTS), dtype=np.float32)

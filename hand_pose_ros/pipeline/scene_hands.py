@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import permutations
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from hand_pose_ros.geometry.scene_crop import Window
 from hand_pose_ros.pipeline.estimator import DroppedHand, NetworkHand
 from hand_pose_ros.pipeline.following import Finder, Observation, sides_of
 from hand_pose_ros.pipeline.held_objects import HeldObjects
+from hand_pose_ros.pipeline.missed_hands import OTHER_SIDE, MissedHands
 from hand_pose_ros.pipeline.scene_estimator import SceneEstimator, SceneLook
 from hand_pose_ros.pipeline.scene_windows import group, hand_pixels, place_pixels
 from hand_pose_ros.pipeline.timing import StageTimer
@@ -24,8 +25,6 @@ from hand_pose_ros.pipeline.trust import Trust, believe, log_odds
 from hand_pose_ros.skeleton import WRIST
 from hand_pose_ros.types import FloatArray, Frame, HandDetection
 
-# Hands of one side nearer than this are one; a change of side costs a followed hand as much as so far a move (m).
-OTHER_SIDE: Final = 0.08
 # Both hands of one look are two hands, however near: the limit for duplicates, as a part of the usual one.
 TOUCHING: Final = 0.5
 # Two deviations along a ray, of isotropic ones that are averaged over the axes.
@@ -38,27 +37,17 @@ SWERVE: Final = 0.5
 INSIDE: Final = 0.7
 # Of the trust that is asked for: with less than this part of it at the first look a place is not looked at again.
 HOPELESS: Final = 0.2
-# Frames for which the window of a followed hand still holds the place of another that was lost there (and is looked at
-# whole), or doubted.
-PATIENCE: Final = 5
 # Votes for a hand's side, and the score, from which on it may be followed by its looks alone.
 SETTLED: Final = 4.0
 SURE: Final = 0.9
-# Frames after that for which a thing that is doubted again at this place is not waited for again.
-WARNED: Final = 30
 
 
-@dataclass
-class _Missed:
-    """Where (21, 3) a hand was lost, or `doubted` before it was one, and for how many frames it is waited for."""
+class _Followed(NamedTuple):
+    """A followed hand of a window, where its joints (21, 3) are expected, and how far its wrist."""
 
+    track: Track
     joints: FloatArray
-    doubted: bool = False
-    frames: int = PATIENCE
-
-    def near(self, joints: FloatArray) -> bool:
-        """Whether these (21, 3) are at this place."""
-        return float(np.linalg.norm(self.joints.mean(axis=0) - joints.mean(axis=0))) < OTHER_SIDE
+    root: Root
 
 
 class SceneHands:
@@ -80,7 +69,7 @@ class SceneHands:
         self._objects = HeldObjects(estimator.config, estimator.network.has_object)
         self._since_search = 0
         self._together = False
-        self._missed: list[_Missed] = []
+        self._missed = MissedHands()
 
     def reset(self) -> None:
         """See `Following.reset`."""
@@ -113,7 +102,7 @@ class SceneHands:
 
     def _follow(self, frame: Frame, timer: StageTimer, dropped: Counter[str]) -> list[SceneLook]:
         tracks, places = self._predicted(frame, dropped)
-        missing = self._missing(len(tracks))
+        missing = self._missed.waited(self._config.max_hands - len(tracks) if tracks else 0)
         windows = self._windows([*places, *(missed.joints for missed in missing)], frame)
         self._together = any(len(members) > 1 for _, members in windows)
         looks: list[SceneLook] = []
@@ -121,25 +110,19 @@ class SceneHands:
             members = [k for k in held if k < len(tracks)]
             if not members:
                 continue
-            own, expected = [tracks[k] for k in members], [places[k] for k in members]
+            own = [_Followed(tracks[k], places[k], _expected(tracks[k], places[k], frame.stamp_ns)) for k in members]
             lost = any(not missing[k - len(tracks)].doubted for k in held if k >= len(tracks))
-            if not lost and self._follow_alone(own, expected, frame, timer, dropped, not looks):
+            if not lost and self._follow_alone(own, frame, timer, dropped, not looks):
                 continue
-            roots = {t.hand.side: _expected(t, p, frame.stamp_ns) for t, p in zip(own, expected, strict=True)}
+            roots = {hand.track.hand.side: hand.root for hand in own}
             look = self._estimator.look(frame, window, timer, dropped, roots)
             looks.append(look)
             with timer.stage("track"):
-                self._update(own, look, window, frame, dropped)
+                self._update([hand.track for hand in own], look, window, frame, dropped)
         return looks
 
     def _follow_alone(
-        self,
-        tracks: Sequence[Track],
-        places: Sequence[FloatArray],
-        frame: Frame,
-        timer: StageTimer,
-        dropped: Counter[str],
-        spare: bool,
+        self, hands: Sequence[_Followed], frame: Frame, timer: StageTimer, dropped: Counter[str], spare: bool
     ) -> bool:
         """Whether the hands of a window were seen by their looks alone: not while their sides are not settled, nor
         where one is not seen clearly, nor in every `whole_look_period`-th frame: what else is there is seen then.
@@ -147,24 +130,21 @@ class SceneHands:
         spare: no other window is looked at whole in this frame; else what is due waits a while.
         """
         period = self._config.tracking.whole_look_period
-        age = max(track.alone for track in tracks) + 1
+        age = max(hand.track.alone for hand in hands) + 1
         due = age >= period and (spare or age >= 2 * period or period == 1)
-        settled = all(track.side_evidence >= SETTLED and track.hand.score >= SURE for track in tracks)
+        settled = all(hand.track.side_evidence >= SETTLED and hand.track.hand.score >= SURE for hand in hands)
         if self._estimator.followed is None or frame.depth is None or due or not settled:
             return False
         found = []
-        for track, joints in zip(tracks, places, strict=True):
-            if not (joints[:, 2] > 0).all():
+        for track, joints, root in hands:
+            seen = self._estimator.follow(frame, track.hand, joints, timer, root) if (joints[:, 2] > 0).all() else None
+            if seen is None:
                 return False
-            expected = _expected(track, joints, frame.stamp_ns)
-            hand = self._estimator.follow(frame, track.hand, joints, timer, expected)
-            if hand is None:
-                return False
-            found.append(hand)
+            found.append(seen)
         with timer.stage("track"):
-            for track, hand in zip(tracks, found, strict=True):
+            for (track, _, _), seen in zip(hands, found, strict=True):
                 track.alone += 1
-                self._take(track, hand, frame, dropped)
+                self._take(track, seen, frame, dropped)
         return True
 
     def _tell_apart(self, dropped: Counter[str]) -> None:
@@ -178,15 +158,6 @@ class SceneHands:
             self._lose(weaker, DroppedHand("side_not_wanted"), dropped)
             return
         weaker.hand, weaker.smoother = replace(weaker.hand, side=other), None
-
-    def _missing(self, followed: int) -> list[_Missed]:
-        """Hands that were missed lately, as many as may still be followed."""
-        for missed in self._missed:
-            missed.frames -= 1
-        self._missed = [missed for missed in self._missed if missed.frames >= -WARNED]
-        room = self._config.max_hands - followed if followed else 0
-        waited = [missed for missed in self._missed if missed.frames >= 0]
-        return waited[-room:] if room else []
 
     def _predicted(self, frame: Frame, dropped: Counter[str]) -> tuple[list[Track], list[FloatArray]]:
         """The followed hands and where their joints (21, 3) are expected."""
@@ -301,8 +272,7 @@ class SceneHands:
             # Without depth every hand is unsure.
             measured = frame.depth is not None
             if measured and self._believed(found, hand) < self._config.tracking.min_trust:
-                if not any(missed.near(hand.joints) for missed in self._missed):
-                    self._missed.append(_Missed(hand.joints, doubted=True))
+                self._missed.doubt(hand.joints)
                 raise DroppedHand("doubtful")
             self._tracker.add(hand, frame.stamp_ns, side_evidence=1.0)
         except DroppedHand as drop:
@@ -316,7 +286,7 @@ class SceneHands:
     def _lose(self, track: Track, drop: DroppedHand, dropped: Counter[str]) -> None:
         dropped[drop.reason] += 1
         self._tracker.lose(track)
-        self._missed.append(_Missed(track.hand.joints))
+        self._missed.lose(track.hand.joints)
         self._since_search = self._config.finder.period
 
 

@@ -4,24 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hand_estimates import F, estimate, resting
 
 from benchmarks.depth_fit import Outcome
-from hand_pose_ros.hand_model.model import HandModel
 from hand_pose_ros.skeleton import Side
-from hand_pose_ros.types import BoundingBox, FloatArray, HandEstimate, Scene, TrackingState, WristPose
-
-F = np.float32
-
-
-def estimate(side: Side, joints: FloatArray) -> HandEstimate:
-    wrist = WristPose(joints[0], np.array([0, 0, 0, 1], F))
-    std, box = np.full(21, 0.005, F), BoundingBox(0, 0, 10, 10)
-    return HandEstimate(side, joints, std, std < 1, 0.9, 1, TrackingState.TRACKED, box, wrist)
+from hand_pose_ros.types import Scene
 
 
 def test_errors_of_hands_on_their_side_and_how_they_change() -> None:
-    model = HandModel.bundled(Side.RIGHT)
-    rest = model.forward(np.zeros(3, F), model.hand_mean, np.zeros(10, F), np.array([0, 0, 0.5], F)).joints
+    rest = resting()
     outcome = Outcome(milliseconds=[4.0, 6.0], truths=4)
     changes = []
     for shift in (0.01, 0.013):

@@ -127,7 +127,9 @@ class HandsByDepth(NamedTuple):
         variance. Where something hides a hand from this look, its cube lies wrong; the other corrects that."""
         before = (OTHERWISE * scales).square()
         own = self.scales.square()
-        known = self.known[..., None, None] if own.ndim == 4 else self.known[..., None]
+        known = self.known
+        while known.ndim < own.ndim:
+            known = known[..., None]
         share = torch.where(known, before / (before + own), torch.zeros_like(own))
         pose = poses + share[..., None] * (self.poses - poses)
         return pose, torch.where(share > 0, (share * own).sqrt(), scales)

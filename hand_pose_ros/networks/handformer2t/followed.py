@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from hand_pose_ros.geometry.relief import RELIEF_MAPS, RELIEF_MEANING, VIEW_MEANING, sloping
+from hand_pose_ros.geometry.scene_crop import FOLLOWED_MARGIN
 from hand_pose_ros.networks.handformer2t.config import DEPTH_RANGE
 from hand_pose_ros.networks.handformer2t.decode import LAPLACE_STD, encode
 from hand_pose_ros.networks.handformer2t.model import Handformer2T
@@ -21,9 +22,6 @@ from hand_pose_ros.networks.onnx_file import write_graph
 from hand_pose_ros.skeleton import NUM_JOINTS
 
 MODEL: Final = "handformer2t_followed"
-# Of the crop's side over the longer side of the box about the joints: most of the closer look's window, which is turned
-# with the hand, is in it (89 % of it on average).
-CROP_MARGIN: Final = 1.8
 _MEANING: Final[Mapping[str, str]] = {
     "uv": "(1,21,2) float32 pixels of the crop, whole numbers at the middles of pixels",
     "depth": "(1,21) float32 metres behind the hand's own wrist",
@@ -120,7 +118,7 @@ def export_followed(network: Handformer2T, path: Path, metadata: Mapping[str, st
     about = {
         "model": MODEL,
         "std_factor": str(std_factor),
-        "crop_margin": str(CROP_MARGIN),
+        "crop_margin": str(FOLLOWED_MARGIN),
         "input.rgb": f"(1,{side},{side},3) uint8 RGB crop of the hand",
         "input.relief": f"(1,{RELIEF_MAPS},{side},{side}) float32 {RELIEF_MEANING}",
         "input.view": f"(1,2) float32 {VIEW_MEANING}",
